@@ -10,6 +10,7 @@ from tandem_gateway.adapters.postgres.store import PostgresStore
 from tandem_gateway.ports.shared_state import SharedState
 from tandem_gateway.records.gateways import SharedShares
 from tests.support import postgres
+from tests.support.fakes import eventually
 from tests.support.stores import LIMITS
 
 Join = Callable[[], SharedState]
@@ -60,3 +61,24 @@ async def test_shares_are_set_if_they_have_the_version_that_is_expected(join: Jo
     assert await one.set_shares(10, 5, expected=0) == SharedShares(1, 10, 5, None)
     assert await two.set_shares(0, 5, expected=0) is None
     assert await two.set_shares(0, 5, expected=1) == await one.shares() == SharedShares(2, 0, 5, None)
+
+
+async def test_one_gateway_does_a_work_until_it_leaves(join: Join):
+    one = join()
+    await one.beat()
+    two = join()
+    assert await one.lead("a work", 60.0)
+    assert await one.lead("a work", 60.0)
+    assert not await two.lead("a work", 60.0)
+    assert await two.lead("another work", 60.0)
+    await one.leave()
+    assert await two.lead("a work", 60.0)
+
+
+async def test_another_gateway_does_a_work_whose_time_is_over(join: Join):
+    one = join()
+    await one.beat()
+    two = join()
+    assert await one.lead("a work", 0.0)
+    await eventually(lambda: two.lead("a work", 60.0), bool)
+    assert not await one.lead("a work", 60.0)

@@ -53,6 +53,24 @@ async def test_documents_that_come_later_get_their_vectors_too(scenario: Scenari
         assert "newer" in [text for call in renewal.embedder.calls for text in call]
 
 
+async def test_a_gateway_fills_a_space_while_no_other_one_does(scenario: Scenario, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reembedding_worker, "_LOOK_SECONDS", 0.01)
+    async with scenario() as renewal:
+        asked: list[int] = []
+
+        async def leads() -> bool:
+            asked.append(len(renewal.embedder.calls))
+            return len(asked) > 3
+
+        renewal.worker._leads = leads
+        await ingest(renewal.store, [document(name) for name in NAMES])
+        await renewal.use_case.start("default")
+        await renewal.filled()
+        before = asked[0]  # the start asks the embedder for its model
+        assert asked[:4] == [before] * 4
+        assert len(renewal.embedder.calls) > before
+
+
 async def test_each_replica_gets_as_many_calls_as_allowed(scenario: Scenario):
     async with scenario() as renewal:
         await ingest(renewal.store, [document(name) for name in NAMES])

@@ -1,6 +1,7 @@
 """Builds the use cases from the settings."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
@@ -39,6 +40,8 @@ from tandem_gateway.use_cases.sources import Sources
 from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_gateway.use_cases.validation import RequestLimits
 
+# Seconds after which another gateway re-embeds, if the one that does it is gone.
+_LEAD_SECONDS: Final = 30.0
 # Seconds between two looks for documents that another gateway has stored.
 _LOOK_SECONDS: Final = 1.0
 
@@ -88,6 +91,7 @@ def build_use_cases(
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
         replicas=lambda: (canary or embedder).replicas,
+        leads=partial(storage.shared.lead, "re-embedding", _LEAD_SECONDS) if storage.shared is not None else None,
     )
 
     def embedded(count: int) -> None:

@@ -26,6 +26,13 @@ class SharedState(Protocol):
         """Tell that this gateway stops; its leases end."""
         ...
 
+    async def lead(self, work: str, seconds: float) -> bool:
+        """Take some work that one gateway does for all, or go on with it; return whether this gateway does it now.
+
+        Another gateway may take it as soon as the seconds are over, by the clock of the store, or when this one leaves.
+        """
+        ...
+
     async def shares(self) -> SharedShares | None:
         """Return the shares of the canary; None while nobody has set them."""
         ...

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -97,6 +97,7 @@ class ReembeddingWorker:
         calls: int,
         timeout: float,
         replicas: Callable[[], int] = lambda: 1,
+        leads: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """Make the task; ``run`` runs it.
 
@@ -107,6 +108,8 @@ class ReembeddingWorker:
             calls: maximum number of concurrent calls per replica of the embedder.
             timeout: deadline of one call, in seconds.
             replicas: returns the number of embedders that share the calls.
+            leads: returns whether this gateway fills the spaces now, of several that share the store; None if no other
+                gateway uses it.
         """
         self._store = store
         self._embedder = embedder
@@ -114,6 +117,7 @@ class ReembeddingWorker:
         self._calls = calls
         self._timeout = timeout
         self._replicas = replicas
+        self._leads = leads
         self._places: dict[tuple[int, int], Place] = {}
         self._failures = 0
         self._news = asyncio.Event()
@@ -134,6 +138,9 @@ class ReembeddingWorker:
             try:
                 spaces = await self._store.spaces()
                 self._keep(spaces)
+                if spaces and self._leads is not None and not await self._leads():
+                    await self._rest(_LOOK_SECONDS)
+                    continue
                 more = [await self._step(space) for space in spaces]
             except StorageError as error:
                 log.error("second spaces cannot be read", extra={"error": str(error)})
@@ -142,7 +149,8 @@ class ReembeddingWorker:
             if any(place.waits_for is not None for place in self._places.values()):
                 await self._pause()
             elif not any(more):
-                await self._rest(_LOOK_SECONDS if spaces else None)
+                # Another gateway may begin a second space, and may die while it fills it.
+                await self._rest(_LOOK_SECONDS if spaces or self._leads is not None else None)
 
     def _keep(self, spaces: Iterable[SecondSpace]) -> None:
         """Keep the places of these spaces; start again in one that has changed its role."""

@@ -15,6 +15,8 @@ class SharedMemory:
         self.seen: dict[str, float] = {}
         """Gateway → time of its last sign of life."""
         self.shares: SharedShares | None = None
+        self.leaders: dict[str, tuple[str, float]] = {}
+        """Work → the gateway that does it, and until when."""
 
 
 class MemorySharedState:
@@ -36,6 +38,16 @@ class MemorySharedState:
     async def leave(self) -> None:
         """Tell that this gateway stops; see ``SharedState.leave``."""
         self._memory.seen.pop(self.gateway_id, None)
+        for work in [work for work, (owner, _) in self._memory.leaders.items() if owner == self.gateway_id]:
+            del self._memory.leaders[work]
+
+    async def lead(self, work: str, seconds: float) -> bool:
+        """Take some work, or go on with it; see ``SharedState.lead``."""
+        owner, until = self._memory.leaders.get(work, (self.gateway_id, 0.0))
+        if owner != self.gateway_id and until > self._clock():
+            return False
+        self._memory.leaders[work] = self.gateway_id, self._clock() + seconds
+        return True
 
     async def shares(self) -> SharedShares | None:
         """Return the shares; see ``SharedState.shares``."""

@@ -46,6 +46,16 @@ class PostgresSharedState:
         await self._lane.run(
             lambda c: c.execute("SELECT leave_v1(%s)", (self.gateway_id,)), repeatable=True, followed=False
         )
+        resign = "UPDATE leaders SET until = '-infinity' WHERE owner = %s"
+        await self._lane.run(lambda c: c.execute(resign, (self.gateway_id,)), repeatable=True, followed=False)
+
+    async def lead(self, work: str, seconds: float) -> bool:
+        """Take some work, or go on with it; see ``SharedState.lead``."""
+        values = (work, self.gateway_id, seconds)
+        row = await self._lane.run(
+            lambda c: c.execute("SELECT lead_term_v1(%s, %s, %s)", values).fetchone(), repeatable=True, followed=False
+        )
+        return row is not None and row[0] is not None
 
     async def shares(self) -> SharedShares | None:
         """Return the shares; see ``SharedState.shares``."""

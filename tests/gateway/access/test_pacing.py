@@ -65,7 +65,7 @@ async def test_a_key_that_goes_on_beyond_its_limit_is_answered_later(tmp_path: P
     async with gateway(tmp_path, ["requests=1/day"], ["requests=1000/day"]) as asked:
         key, other = asked.keys
         assert (await asked.send(key, COLLECTIONS))[0] == 200
-        replies = await asyncio.gather(*(asked.send(key, COLLECTIONS) for _ in range(40)))
+        replies = await asyncio.gather(*(asked.send(key, COLLECTIONS) for _ in range(200)))
         assert {status for status, _, _ in replies} == {429}
         paced = len(held)
         assert paced > 0

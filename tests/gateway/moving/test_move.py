@@ -1,7 +1,6 @@
 """The command ``move``: everything arrives, and a store goes on as it would have without it."""
 
 import sqlite3
-from functools import partial
 from pathlib import Path
 
 from tandem_gateway import maintenance
@@ -57,9 +56,9 @@ def test_a_store_comes_back_from_postgres_as_it_was(directory: Path, tmp_path: P
 def test_the_indexes_are_built_from_a_moved_store(directory: Path, tmp_path: Path, url: str):
     move(directory, url, "postgres")
     target = tmp_path / "target"
-    shared = Settings(data_dir=target, store_url=url)
-    maintenance.rebuild(target, Sizes(), _ignore, partial(stores.open_feed, shared))
-    assert maintenance.verify(target, _ignore, partial(stores.open_feed, shared))
+    shared = stores.open_shared(Settings(data_dir=target, store_url=url))
+    maintenance.rebuild(target, Sizes(), _ignore, shared)
+    assert maintenance.verify(target, _ignore, shared)
     move(target, url, "directory")
     assert not (target / "index").exists()  # these were caches of the database
     maintenance.rebuild(target, Sizes(), _ignore)

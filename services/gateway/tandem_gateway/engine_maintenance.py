@@ -65,6 +65,12 @@ class Engines:
             self._remove_orphans(feed, report)
         return done
 
+    def close(self) -> None:
+        """Close all connections."""
+        for engine in self.by_name.values():
+            engine.close()
+        self.leadership.close()
+
     def _update(
         self,
         feed: IndexFeed,

@@ -1,7 +1,8 @@
 """Commands on a data directory that run outside the gateway: verify, rebuild, backup, and the snapshot helper."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def snapshot(
                     saved.append(done)
                 if not may_publish():
                     break
-            engines = _engines(shared)
-            return saved if engines is None else saved + engines.update(feed, may_publish, report)
+            with _engines(shared) as engines:
+                return saved if engines is None else saved + engines.update(feed, may_publish, report)
         finally:
             feed.close()
     finally:
@@ -100,11 +101,11 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print, shared: SharedStore | N
             update_snapshot(places, record, rebuild=True, sweep_seconds=math.inf, report=report)[0]
             for record in _in_memory(feed.spaces().all())
         ]
-        engines = _engines(shared)
-        for filled in engines.update(feed, report=report, rebuild=True) if engines is not None else ():
-            if filled.error is not None:
-                raise StorageUnavailable(filled.error)
-            done.append(filled)
+        with _engines(shared) as engines:
+            for filled in engines.update(feed, report=report, rebuild=True) if engines is not None else ():
+                if filled.error is not None:
+                    raise StorageUnavailable(filled.error)
+                done.append(filled)
         report(f"rebuilt: {sum(each is not None for each in done)} indexes")
         passages = lexical_maintenance.rebuild(data_dir, stopped.open_feed, report)
         report(f"keyword index: rebuilt, {passages} passages")
@@ -126,9 +127,8 @@ def verify(data_dir: Path, report: Print, shared: SharedStore | None = None) -> 
         StorageCorrupt: the store is damaged.
     """
     stopped = _Stopped(data_dir, report, shared)
-    with stopped as feed:
+    with stopped as feed, _engines(shared) as engines:
         places = Places(feed, Snapshots(data_dir), UsearchGraphFactory())
-        engines = _engines(shared)
         sound = True
         spaces = feed.spaces()
         for record in spaces.serving:
@@ -200,8 +200,17 @@ def _in_memory(records: Iterable[CollectionRecord]) -> list[CollectionRecord]:
     return [record for record in records if record.engine == OWN_ENGINE]
 
 
-def _engines(shared: SharedStore | None) -> Engines | None:
-    return shared.open_engines() if shared is not None and shared.open_engines is not None else None
+@contextmanager
+def _engines(shared: SharedStore | None) -> Iterator[Engines | None]:
+    """Open the vector engines of a store; None if it can have none."""
+    if shared is None or shared.open_engines is None:
+        yield None
+        return
+    engines = shared.open_engines()
+    try:
+        yield engines
+    finally:
+        engines.close()
 
 
 def _verified(

@@ -42,6 +42,9 @@ class Alone:
     def give_back(self, name: str) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 class LaggingEngine(MemoryEngine):
     """Shows in searches what it had before the last write, as Milvus does for some seconds."""

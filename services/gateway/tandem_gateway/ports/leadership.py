@@ -16,3 +16,7 @@ class Leadership(Protocol):
     def give_back(self, name: str) -> None:
         """Let another process take the work; nothing happens if this one does not do it."""
         ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...

@@ -18,15 +18,15 @@ from tandem_gateway.errors import (
     NotFound,
     StorageUnavailable,
     VectorsGone,
-    for_log,
 )
 from tandem_gateway.index import catch_up, neighbours
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.engine_index import SearchedIndex
+from tandem_gateway.index.engine_spaces import EngineSpaces, error_of_engine
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.first_passages import FirstPassages, passages_to_find
-from tandem_gateway.index.followed import FollowedIndex, following, following_engine, restored_base
+from tandem_gateway.index.followed import FollowedIndex, following, restored_base
 from tandem_gateway.index.sizes import position_of
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import IndexState, VectorQuery
@@ -40,9 +40,6 @@ from tandem_gateway.records.sizes import IndexPosition
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
-
-# Seconds after which an engine that did not answer is asked again.
-_ENGINE_PAUSE_SECONDS = 1.0
 
 
 class Indexes:
@@ -67,10 +64,7 @@ class Indexes:
         """The store's version that the indexes have caught up with; None if they may be behind."""
         self._version = 0
         """Grows with every change of an index."""
-        self._unanswered: dict[int, StorageUnavailable] = {}
-        """Space in an engine that did not answer when its index began → why."""
-        self._try_again = 0.0
-        """When to ask these engines again; seconds of the monotonic clock."""
+        self._engines = EngineSpaces(places)
 
     @property
     def _feed(self) -> IndexFeed:
@@ -119,7 +113,7 @@ class Indexes:
         started = time.monotonic()
         if record.engine != OWN_ENGINE:
             origin = record.engine
-            if (followed := self._in_engine(record)) is None:
+            if (followed := self._engines.begin(record, None)) is None:
                 return
         else:
             base, position, origin = restored_base(self._places, record, notices)
@@ -166,24 +160,10 @@ class Indexes:
         for record in self._feed.spaces().all():
             if record.space_id == space_id and record.dim is not None and record.engine != OWN_ENGINE:
                 self._version += 1
-                followed = self._in_engine(record)
+                known = self._followed.get(space_id)
+                followed = self._engines.begin(record, known.firsts if known is not None else None)
                 if followed is not None:
                     self._followed[space_id] = followed
-
-    def _in_engine(self, record: CollectionRecord) -> FollowedIndex | None:
-        """Return the index of a collection in an engine; None if the engine does not answer, which is tried again."""
-        known = self._followed.get(record.space_id)
-        try:
-            found = following_engine(
-                self._places.engine_of(record), self._feed, record, known.firsts if known is not None else None
-            )
-        except StorageUnavailable as error:
-            log.error("an engine does not answer", extra={"collection": record.name, "error": for_log(error)})
-            self._unanswered[record.space_id] = error.with_traceback(None)
-            self._try_again = time.monotonic() + _ENGINE_PAUSE_SECONDS
-            return None
-        self._unanswered.pop(record.space_id, None)
-        return found
 
     def state(self) -> list[IndexState]:
         """Return the state of each index."""
@@ -211,7 +191,7 @@ class Indexes:
         if self.has(at_least):
             return
         version = self._feed.version()
-        if version == self._seen and not (self._unanswered and time.monotonic() >= self._try_again):
+        if version == self._seen and not self._engines.due:
             return
         self._version += 1
         try:
@@ -230,16 +210,14 @@ class Indexes:
             self._served = {record.space_id: record for record in spaces.all() if record.dim is not None}
             for gone in self._followed.keys() - self._served.keys():
                 del self._followed[gone]
-            for gone in self._unanswered.keys() - self._served.keys():
-                del self._unanswered[gone]
+            self._engines.keep(space_id for space_id, each in self._served.items() if each.engine != OWN_ENGINE)
             for space_id, served in self._served.items():
                 if space_id in self._followed and self._followed[space_id].engine != served.engine:
                     del self._followed[space_id]
-            for space_id in self._served.keys() - self._followed.keys() - self._unanswered.keys():
+            for space_id in self._served.keys() - self._followed.keys() - self._engines.waiting:
                 self._begin(self._served[space_id])
-        if self._unanswered and time.monotonic() >= self._try_again:
-            for space_id in list(self._unanswered):
-                self._begin(self._served[space_id])
+        for space_id in self._engines.due:
+            self._begin(self._served[space_id])
         for space_id in self._feed.changed_spaces(self._reached):
             record, followed = self._served.get(space_id), self._followed.get(space_id)
             if record is None or followed is None:
@@ -251,9 +229,10 @@ class Indexes:
 
     def _begin(self, record: CollectionRecord) -> None:
         """Begin to follow a space, with all changes of the store."""
+        self._followed.pop(record.space_id, None)
         if record.engine == OWN_ENGINE:
             self._followed[record.space_id] = following(self._feed, record, None, None)
-        elif (followed := self._in_engine(record)) is not None:
+        elif (followed := self._engines.begin(record, None)) is not None:
             self._followed[record.space_id] = followed
 
     def nearest(self, space_id: int, vectors: Vectors, count: int) -> list[list[int]]:
@@ -331,8 +310,8 @@ class Indexes:
             record = self._records.get(query.collection)
             if record is None:
                 found[place] = _no_collection(query.collection)
-            elif record.space_id in self._unanswered:
-                found[place] = _of_engine(self._unanswered[record.space_id])
+            elif record.space_id in self._engines:
+                found[place] = self._engines.error(record.space_id)
             elif record.space_id in self._followed:
                 if record.fingerprint == query.fingerprint and record.dim == len(query.vector):
                     followed = self._followed[record.space_id]
@@ -352,7 +331,7 @@ class Indexes:
             vectors = np.array([queries[place].vector for place in places])
             answers = self._searched(collection, partial(_search, vectors, count))
             for number, place in enumerate(places):
-                found[place] = answers[number] if isinstance(answers, list) else _of_engine(answers)
+                found[place] = answers[number] if isinstance(answers, list) else error_of_engine(answers)
         return found
 
     def _candidates_among(self, query: VectorQuery, count: int, among: Keys) -> Candidates | GatewayError:
@@ -371,7 +350,7 @@ class Indexes:
                 self.refresh(space_id)
                 return search(self._followed[space_id].index)
         except (StorageUnavailable, VectorsGone) as error:
-            return _of_engine(error)
+            return error_of_engine(error)
 
     def close(self) -> None:
         """Close the store's feed and the engines."""
@@ -382,11 +361,6 @@ class Indexes:
 
 def _search(vectors: Vectors, count: int, index: SearchedIndex) -> list[Candidates]:
     return index.search(vectors, count)
-
-
-def _of_engine(error: GatewayError) -> StorageUnavailable:
-    """Return an error for one query: each query raises its own."""
-    return StorageUnavailable(str(error), detail=error.detail)
 
 
 def _no_collection(name: str) -> NotFound:

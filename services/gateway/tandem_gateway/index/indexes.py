@@ -188,7 +188,7 @@ class Indexes:
 
     def follow(self, at_least: int | None = None) -> None:
         """Bring every index up to date; not needed if all have the position ``at_least`` of the store."""
-        if self.has(at_least):
+        if self.has(at_least) and not self._engines.due:
             return
         version = self._feed.version()
         if version == self._seen and not self._engines.due:
@@ -268,6 +268,8 @@ class Indexes:
 
     def current(self, at_least: int | None = None) -> bool:
         """Return whether the indexes have a position of the store; None: every commit that it has announced."""
+        if self._engines.due:
+            return False
         return self._feed.version() == self._seen if at_least is None else self.has(at_least)
 
     def has(self, at_least: int | None) -> bool:

@@ -48,16 +48,25 @@ END $$
 class PostgresServer:
     """A running server; ``url`` leads to one of its databases."""
 
-    def __init__(self, *settings: str) -> None:
-        """Make the data folder and start the server; ``settings`` are like ``fsync=on``."""
+    def __init__(self, *settings: str, standby_of: "PostgresServer | None" = None) -> None:
+        """Make the data folder and start the server.
+
+        Args:
+            settings: like ``fsync=on``.
+            standby_of: a server of which this one is an asynchronous standby; None for one of its own.
+        """
         self._bin = binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="tandem-pg-"))
         self._data = self.folder / "data"
         self._user = other_user()
         if self._user is not None:
             shutil.chown(self.folder, self._user)
+        if standby_of is None:
+            make = ["initdb", "-U", "tandem", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        else:
+            make = ["pg_basebackup", "-h", str(standby_of.folder), "-U", "tandem", "-R", "-X", "stream", "-c", "fast"]
         subprocess.run(
-            [self._bin / "initdb", "-D", self._data, "-U", "tandem", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            [self._bin / make[0], "-D", self._data, *make[1:]],
             check=True,
             capture_output=True,
             user=self._user,

@@ -50,6 +50,7 @@ SLOW_FILES = {
     "gateway/files/test_file_routes.py",
     "gateway/mcp/test_results.py",
     "gateway/mcp/test_server.py",
+    "gateway/postgres/test_partition.py",
     "gateway/store/test_damage.py",
 }
 """Files whose tests start programs, run the real model often, or try hundreds of inputs."""

@@ -27,7 +27,7 @@ from tests.support.stack import Client, gateway_process, wait_until
 from tests.support.texts import distinct_texts
 
 GATEWAYS: Final = 3
-KILLS: Final = int(os.environ.get("TANDEM_CHAOS_KILLS", "5"))
+KILLS: Final = int(os.environ.get("TANDEM_CHAOS_KILLS", "4"))
 CRASHES: Final = 1 + KILLS // 40
 BATCH: Final = 25
 BATCHES_A_KILL: Final = 3

@@ -14,7 +14,7 @@ from tests.support.texts import distinct_texts
 
 POSITION: Final = "x-tandem-position"
 MODES: Final = ("dense", "lexical", "hybrid")
-ROUNDS: Final = int(os.environ.get("TANDEM_CONSISTENCY_ROUNDS", "40"))
+ROUNDS: Final = int(os.environ.get("TANDEM_CONSISTENCY_ROUNDS", "15"))
 """Documents that are stored, found and deleted; more of them for a longer run."""
 
 

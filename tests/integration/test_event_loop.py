@@ -155,6 +155,9 @@ async def test_no_call_of_a_tool_holds_the_gateway(tmp_path: Path, make: Callabl
         for first in range(0, 40, 20):
             sent = [{"id": str(n), "text": texts[n % 2]} for n in range(first, first + 20)]
             assert await asyncio.to_thread(post, f"{url}/v1/ingest", json.dumps({"documents": sent}).encode()) == 202
+        # The keyword index reads the texts before it answers; that is no work of the tool.
+        query = json.dumps({"query": "needle", "mode": "lexical"}).encode()
+        assert await asyncio.to_thread(post, f"{url}/v1/search", query) == 200
         meta = {
             "io.modelcontextprotocol/protocolVersion": version,
             "io.modelcontextprotocol/clientCapabilities": {},

@@ -31,7 +31,7 @@ from tests.gateway.store.lexical import follow
 from tests.support.fakes import WAIT_SECONDS, answer_limits
 from tests.support.stores import open_store
 
-# On a busy machine 120 histories with restarts and crashes take longer than the limit of one test.
+# On a busy machine 80 histories with restarts and crashes take longer than the limit of one test.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -170,5 +170,5 @@ class GatewayData(StoreHistory):
 
 TestGatewayData = GatewayData.TestCase
 TestGatewayData.settings = settings(
-    max_examples=120, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -178,7 +178,7 @@ class LaggingEngineData(EngineData):
     make_engine = LaggingEngine
 
 
-_SETTINGS = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 TestEngineData = EngineData.TestCase
 TestEngineData.settings = _SETTINGS
 TestLaggingEngineData = LaggingEngineData.TestCase

@@ -20,6 +20,8 @@ _COLUMNS: Final = 2
 # One row of SQLite has this many passages: fewer rows would hold the lock of Python for long, more would ask for it
 # often.
 _PASSAGES_PER_ROW: Final = 20_000
+# Length of a text of numbers that is read at once, which takes a millisecond or two.
+_PIECE_CHARS: Final = 1 << 16
 
 
 class PostingsReader:
@@ -71,7 +73,20 @@ class PostingsReader:
             f"FROM temp.postings_{collection_id} WHERE term = asked.value), ''), ' ') FROM json_each(?) AS asked",
             (json.dumps(terms),),
         ).fetchone()
-        return {
-            term: np.array(ids.split(","), np.int64) if ids else np.empty(0, np.int64)
-            for term, ids in zip(terms, found.split(" "), strict=True)
-        }
+        return {term: _numbers(ids) for term, ids in zip(terms, found.split(" "), strict=True)}
+
+
+def _numbers(ids: str) -> npt.NDArray[np.int64]:
+    """Return the numbers in a text, which separates them by commas.
+
+    It reads the text in pieces: the event loop gets the interpreter's lock between them. The numbers of a frequent term
+    would else hold it for a tenth of a second.
+    """
+    pieces = [np.empty(0, np.int64)]
+    start = 0
+    while start < len(ids):
+        stop = ids.find(",", start + _PIECE_CHARS)
+        stop = len(ids) if stop < 0 else stop
+        pieces.append(np.fromstring(ids[start:stop], np.int64, sep=","))
+        start = stop + 1
+    return np.concatenate(pieces)

@@ -47,11 +47,11 @@ def open_keys(settings: Settings) -> KeyStore:
     if not settings.store_url:
         refuse_unfinished(settings.data_dir)
         return SqliteKeyStore(settings.data_dir)
-    _require_psycopg()
-    if settings.snapshot_url.startswith("s3:") and find_spec("obstore") is None:
-        raise SettingsError(
-            "TANDEM_SNAPSHOT_URL: the package obstore is not installed; install tandem-search[gateway,postgres,s3]"
-        )
+    _require("TANDEM_STORE_URL", "psycopg", "postgres")
+    if settings.snapshot_url.startswith("s3:"):
+        _require("TANDEM_SNAPSHOT_URL", "obstore", "postgres,s3")
+    if settings.milvus_url:
+        _require("TANDEM_MILVUS_URL", "pymilvus", "postgres,milvus")
     from tandem_gateway.composition import postgres  # noqa: PLC0415 - psycopg takes 15 MiB
 
     return postgres.open_keys(settings)
@@ -92,7 +92,7 @@ def move(settings: Settings, to: str, report: Callable[[str], None], *, discard:
     """
     if not settings.store_url:
         raise SettingsError("TANDEM_STORE_URL: move needs the database beside the data directory")
-    _require_psycopg()
+    _require("TANDEM_STORE_URL", "psycopg", "postgres")
     from tandem_gateway.composition import moving  # noqa: PLC0415 - psycopg takes 15 MiB
 
     if discard:
@@ -101,8 +101,13 @@ def move(settings: Settings, to: str, report: Callable[[str], None], *, discard:
         moving.move(settings, to, report)
 
 
-def _require_psycopg() -> None:
-    if find_spec("psycopg") is None:
+def _require(variable: str, package: str, extras: str) -> None:
+    """Check that the package is installed that a setting needs.
+
+    Raises:
+        SettingsError: it is not; the message names the extras that have it.
+    """
+    if find_spec(package) is None:
         raise SettingsError(
-            "TANDEM_STORE_URL: the package psycopg is not installed; install tandem-search[gateway,postgres]"
+            f"{variable}: the package {package} is not installed; install tandem-search[gateway,{extras}]"
         )

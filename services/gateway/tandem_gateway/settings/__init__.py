@@ -48,16 +48,11 @@ class Settings(
         """
         if self.max_documents > self.max_pending_documents:
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
-        if self.snapshot_url and not (self.store_url or self.store_url_file):
-            raise ValueError("TANDEM_SNAPSHOT_URL needs TANDEM_STORE_URL: a data directory has one gateway")
-        if self.snapshot_url and self.snapshot_overlay < 2 * self.snapshot_changes:
-            raise ValueError("TANDEM_SNAPSHOT_OVERLAY must be at least twice TANDEM_SNAPSHOT_CHANGES")
+        self._check_store()
         if (self.canary_weight or self.shadow_percent) and not self.canary_url:
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
         if self.api_key and self.api_key_file:
             raise ValueError("TANDEM_API_KEY and TANDEM_API_KEY_FILE exclude each other: set one of them")
-        if self.store_url and self.store_url_file:
-            raise ValueError("TANDEM_STORE_URL and TANDEM_STORE_URL_FILE exclude each other: set one of them")
         self.check_tokens()
         if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
             raise ValueError(
@@ -80,3 +75,15 @@ class Settings(
             )
         if self.query_batch > self.max_queued_queries:
             raise ValueError("TANDEM_QUERY_BATCH_SIZE must not exceed TANDEM_MAX_QUEUED_QUERIES")
+
+    def _check_store(self) -> None:
+        """Check the rules of a store in PostgreSQL; see ``__post_init__``."""
+        if self.store_url and self.store_url_file:
+            raise ValueError("TANDEM_STORE_URL and TANDEM_STORE_URL_FILE exclude each other: set one of them")
+        if self.snapshot_url and not (self.store_url or self.store_url_file):
+            raise ValueError("TANDEM_SNAPSHOT_URL needs TANDEM_STORE_URL: a data directory has one gateway")
+        for variable, url in (("TANDEM_PGVECTOR_URL", self.pgvector_url), ("TANDEM_MILVUS_URL", self.milvus_url)):
+            if url and not (self.store_url or self.store_url_file):
+                raise ValueError(f"{variable} needs TANDEM_STORE_URL: a vector engine needs a store in PostgreSQL")
+        if self.snapshot_url and self.snapshot_overlay < 2 * self.snapshot_changes:
+            raise ValueError("TANDEM_SNAPSHOT_OVERLAY must be at least twice TANDEM_SNAPSHOT_CHANGES")

@@ -2,8 +2,23 @@
 
 import secrets
 
-from tandem_gateway.adapters.postgres.connection import translated
+from tandem_gateway.adapters.postgres.connection import Connection, translated
 from tandem_gateway.adapters.postgres.kept_connection import KeptConnection
+
+
+def lead(connection: Connection, work: str, owner: str, seconds: float) -> int | None:
+    """Take some work for some seconds, or go on with it.
+
+    Returns:
+        The term, which grows with each change of the owner; None if another owner does the work.
+    """
+    row = connection.execute("SELECT lead_term_v1(%s, %s, %s)", (work, owner, seconds)).fetchone()
+    return row[0] if row is not None else None
+
+
+def resign(connection: Connection, work: str, owner: str) -> None:
+    """Let another owner take some work."""
+    connection.execute("SELECT resign_v1(%s, %s)", (work, owner))
 
 
 class PostgresLeadership:
@@ -17,14 +32,12 @@ class PostgresLeadership:
     def take(self, name: str, seconds: float) -> bool:
         """Take the work, or go on with it; see ``Leadership.take``."""
         with translated():
-            values = (name, self._owner, seconds)
-            row = self._kept.usable().execute("SELECT lead_term_v1(%s, %s, %s)", values).fetchone()
-        return row is not None and row[0] is not None
+            return lead(self._kept.usable(), name, self._owner, seconds) is not None
 
     def give_back(self, name: str) -> None:
         """Let another process take the work; see ``Leadership.give_back``."""
         with translated():
-            self._kept.usable().execute("SELECT resign_v1(%s, %s)", (name, self._owner))
+            resign(self._kept.usable(), name, self._owner)
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,6 +5,7 @@ import socket
 from typing import Final
 
 from tandem_gateway import __version__
+from tandem_gateway.adapters.postgres import leadership
 from tandem_gateway.adapters.postgres.connection import Connection
 from tandem_gateway.adapters.postgres.lanes import Lane
 from tandem_gateway.ports.shared_state import ALIVE_SECONDS
@@ -51,11 +52,10 @@ class PostgresSharedState:
 
     async def lead(self, work: str, seconds: float) -> bool:
         """Take some work, or go on with it; see ``SharedState.lead``."""
-        values = (work, self.gateway_id, seconds)
-        row = await self._lane.run(
-            lambda c: c.execute("SELECT lead_term_v1(%s, %s, %s)", values).fetchone(), repeatable=True, followed=False
+        term = await self._lane.run(
+            lambda c: leadership.lead(c, work, self.gateway_id, seconds), repeatable=True, followed=False
         )
-        return row is not None and row[0] is not None
+        return term is not None
 
     async def shares(self) -> SharedShares | None:
         """Return the shares; see ``SharedState.shares``."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from tandem_gateway.adapters.postgres import leadership
 from tandem_gateway.adapters.postgres.connection import Connection, translated
 from tandem_gateway.adapters.postgres.history import Commit, History
 from tandem_gateway.adapters.postgres.kept_connection import KeptConnection
@@ -67,13 +68,12 @@ class PostgresSnapshotRegistry:
     def lead(self, owner: str, seconds: float) -> int | None:
         """Make a gateway the builder; see ``SnapshotRegistry.lead``."""
         with self._using() as connection:
-            row = connection.execute("SELECT lead_term_v1(%s, %s, %s)", (_WORK, owner, seconds)).fetchone()
-            return row[0] if row is not None else None
+            return leadership.lead(connection, _WORK, owner, seconds)
 
     def resign(self, owner: str) -> None:
         """Let another gateway build; see ``SnapshotRegistry.resign``."""
         with self._using() as connection:
-            connection.execute("SELECT resign_v1(%s, %s)", (_WORK, owner))
+            leadership.resign(connection, _WORK, owner)
 
     def newest(self) -> dict[int, Publication]:
         """Return the newest snapshot of each space; see ``SnapshotRegistry.newest``."""

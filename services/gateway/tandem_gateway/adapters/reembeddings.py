@@ -1,11 +1,11 @@
 """What the stores decide alike about second spaces."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from tandem_gateway.errors import Conflict, FingerprintMismatch, NotFound
 from tandem_gateway.records.documents import CollectionRecord
-from tandem_gateway.records.reembedding import Reembedding, SecondVectors, SpaceModel
+from tandem_gateway.records.reembedding import Reembedding, SecondSpace, SecondVectors, SpaceModel
 
 SCANNED: Final = 2000
 """Maximum number of passages that one call of ``missing`` looks at."""
@@ -77,3 +77,15 @@ def spread(count: int, among: Sequence[int]) -> list[int]:
     if len(among) <= count:
         return list(among)
     return [among[place * len(among) // count] for place in range(count)]
+
+
+def second_space(*columns: Any) -> SecondSpace:
+    """Return the second space of a row of both stores.
+
+    Args:
+        columns: the collection and its name; the second space with its model, fingerprint and dim; and the same of the
+            serving space.
+    """
+    collection_id, name, second_id, *second, serving_id, model, fingerprint, dim = columns
+    serving = SpaceModel(model, fingerprint, dim)
+    return SecondSpace(collection_id, name, second_id, SpaceModel(*second), serving_id, serving)

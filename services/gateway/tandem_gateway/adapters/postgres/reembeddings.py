@@ -6,7 +6,14 @@ from tandem_gateway.adapters.postgres import reads
 from tandem_gateway.adapters.postgres.connection import Connection
 from tandem_gateway.adapters.postgres.lanes import Lane
 from tandem_gateway.adapters.postgres.snapshot import one_state
-from tandem_gateway.adapters.reembeddings import SCANNED, check_start, check_switch, check_vectors
+from tandem_gateway.adapters.reembeddings import (
+    SCANNED,
+    check_start,
+    check_switch,
+    check_vectors,
+    second_space,
+    spread,
+)
 from tandem_gateway.errors import Overloaded
 from tandem_gateway.records.documents import PendingPassage
 from tandem_gateway.records.reembedding import (
@@ -74,7 +81,7 @@ class PostgresReembeddings:
     async def spaces(self) -> list[SecondSpace]:
         """Return all second spaces; see ``Reembeddings.spaces``."""
         return await self._reading.run(
-            lambda c: [_space(*row) for row in c.execute(f"{_SECOND} ORDER BY c.name")], repeatable=True
+            lambda c: [second_space(*row) for row in c.execute(f"{_SECOND} ORDER BY c.name")], repeatable=True
         )
 
     async def missing(self, space: SecondSpace, after: int, limit: int) -> MissingPage:
@@ -189,8 +196,7 @@ def _sample(connection: Connection, collection: str, count: int) -> list[Sampled
     found: dict[int, SampledPassage] = {}
     if first is None:
         return []
-    width = last - first + 1
-    for change in dict.fromkeys(first + place * width // count for place in range(count)):
+    for change in spread(count, range(first, last + 1)):
         row = connection.execute(
             _FIRST_NEAR, {"serving": space.serving_id, "second": space.space_id, "change": change}
         ).fetchone()
@@ -201,7 +207,7 @@ def _sample(connection: Connection, collection: str, count: int) -> list[Sampled
 
 def _of_collection(connection: Connection, collection: str) -> SecondSpace | None:
     row = connection.execute(f"{_SECOND} AND c.name = %s", (collection,)).fetchone()
-    return _space(*row) if row is not None else None
+    return second_space(*row) if row is not None else None
 
 
 def _is_current(connection: Connection, space: SecondSpace) -> bool:
@@ -217,12 +223,6 @@ def _indexed(connection: Connection, space_id: int) -> int:
         connection, "SELECT count(*) FROM vectors WHERE space_id = %s AND change IS NOT NULL", (space_id,)
     )[0]
     return found
-
-
-def _space(*columns: Any) -> SecondSpace:
-    collection_id, name, second_id, *second, serving_id, model, fingerprint, dim = columns
-    serving = SpaceModel(model, fingerprint, dim)
-    return SecondSpace(collection_id, name, second_id, SpaceModel(*second), serving_id, serving)
 
 
 def _one(connection: Connection, statement: str, values: tuple[Any, ...]) -> tuple[Any, ...]:

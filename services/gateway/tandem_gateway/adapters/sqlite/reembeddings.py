@@ -7,9 +7,16 @@ has an indexed vector in both. A space that was dropped is ``retired``, and ``pu
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from tandem_gateway.adapters.reembeddings import SCANNED, check_start, check_switch, check_vectors
+from tandem_gateway.adapters.reembeddings import (
+    SCANNED,
+    check_start,
+    check_switch,
+    check_vectors,
+    second_space,
+    spread,
+)
 from tandem_gateway.adapters.sqlite import catalogue, counters, reads
 from tandem_gateway.adapters.sqlite.embedding_queue import passage_texts
 from tandem_gateway.adapters.sqlite.passages import NewVector, add_second_vector
@@ -124,7 +131,7 @@ def reembedding(connection: sqlite3.Connection, collection: str) -> Reembedding 
 
 def spaces(connection: sqlite3.Connection) -> list[SecondSpace]:
     """Return all second spaces, by collection; see ``Reembeddings.spaces``."""
-    return [_space(*row) for row in connection.execute(f"{_SECOND} ORDER BY c.name")]
+    return [second_space(*row) for row in connection.execute(f"{_SECOND} ORDER BY c.name")]
 
 
 def missing(connection: sqlite3.Connection, space: SecondSpace, after: int, limit: int, max_bytes: int) -> MissingPage:
@@ -208,8 +215,7 @@ def sample(connection: sqlite3.Connection, collection: str, count: int) -> list[
     found: dict[int, SampledPassage] = {}
     if first is None:
         return []
-    width = last - first + 1
-    for change in dict.fromkeys(first + place * width // count for place in range(count)):
+    for change in spread(count, range(first, last + 1)):
         row = connection.execute(
             _FIRST_NEAR, {"serving": space.serving_id, "second": space.space_id, "change": change}
         ).fetchone()
@@ -220,7 +226,7 @@ def sample(connection: sqlite3.Connection, collection: str, count: int) -> list[
 
 def _of_collection(connection: sqlite3.Connection, collection: str) -> SecondSpace | None:
     row = connection.execute(f"{_SECOND} AND c.name = ?", (collection,)).fetchone()
-    return _space(*row) if row else None
+    return second_space(*row) if row else None
 
 
 def _is_current(connection: sqlite3.Connection, space: SecondSpace) -> bool:
@@ -239,9 +245,3 @@ def _indexed(connection: sqlite3.Connection, space_id: int) -> int:
         "SELECT count(*) FROM vectors WHERE space_id = ? AND change > 0", (space_id,)
     ).fetchone()
     return int(count)
-
-
-def _space(*columns: Any) -> SecondSpace:
-    collection_id, name, second_id, *second, serving_id, model, fingerprint, dim = columns
-    serving = SpaceModel(model, fingerprint, dim)
-    return SecondSpace(collection_id, name, second_id, SpaceModel(*second), serving_id, serving)

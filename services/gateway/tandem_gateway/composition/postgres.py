@@ -1,7 +1,7 @@
 """Opens a store in PostgreSQL, with the indexes that a data directory caches. Only ``stores`` imports it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -177,20 +177,16 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         )
         filters = FilterThread(open_feed, max_queued=settings.max_queued_queries)
         watch = Watch(open_feed, [index.notify, lexical.notify], on_look=store.position.watched)
-        end = [] if shared is None else [shared.close]
-        close = partial(
-            _close, [*end, watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
-        )
+        parts = [watch.close, index.close, lexical.close, filters.close, store.close, history.close]
+        if shared is not None:
+            parts.insert(0, shared.close)
         try:
             store.look()
             notices += index.start().result()
             notices += lexical.start().result()
             watch.start()
         except BaseException:
-            for part in (watch, index, lexical, filters, store, history):
-                part.close()
-            for close_shared in end:
-                close_shared()
+            _close(parts)
             raise
     finally:
         helper.release()
@@ -211,7 +207,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         filters=filters,
         snapshots=SnapshotProcess(data_dir, settings.exact_below),
         notices=notices,
-        close=close,
+        close=partial(_close, [*parts, owner.release]),
         engines=engine_names(settings),
         shared=store.shared,
         steps=[index.follow, lexical.follow],
@@ -248,7 +244,6 @@ def _note_write(metrics: Metrics, seconds: float) -> None:
     metrics.documents.writes_per_commit.observe(1)
 
 
-def _close(parts: list[Callable[[], None]], owner: DataLock) -> None:
+def _close(parts: Sequence[Callable[[], None]]) -> None:
     for close in parts:
         close()
-    owner.release()

@@ -44,7 +44,7 @@ class Engines:
             feed: the store.
             may_write: called before each page; False ends the update.
             report: called with a line of progress.
-            rebuild: whether to fill each anew.
+            rebuild: whether to fill each from the start.
 
         Returns:
             For each space the position that searches in its engine see, or the error of its engine.

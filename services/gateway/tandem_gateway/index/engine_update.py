@@ -61,7 +61,7 @@ class Writer:
             try:
                 return self._write(record, space, state, Position(state.written, state.written))
             except _TooFarBehind:
-                self.report(f"collection {record.name}: the engine is too far behind; it is filled anew")
+                self.report(f"collection {record.name}: the engine is too far behind; it is filled from the start")
         try:
             filled = self._write(record, space, self.engine.begin(space), catch_up.beginning(self.feed))
         except _TooFarBehind:
@@ -76,10 +76,10 @@ class Writer:
         if state is None:
             return None
         if state.written > self.feed.last_change():
-            self.report(f"collection {record.name}: the engine is ahead of the store; it is filled anew")
+            self.report(f"collection {record.name}: the engine is ahead of the store; it is filled from the start")
             return None
         if self.engine.count(space, state) != state.count:
-            self.report(f"collection {record.name}: the engine has lost or got vectors; it is filled anew")
+            self.report(f"collection {record.name}: the engine has lost or got vectors; it is filled from the start")
             return None
         return state
 

@@ -1,9 +1,9 @@
 """Notices a store whose commits are no longer those that a gateway has seen.
 
-After a fail-over that lost commits, or the restore of a backup, the store numbers passages and changes anew. A cache
-that followed the lost ones would take a new passage for an old one of the same number. Each commit therefore has a
-number and a random mark. Whoever reads for a cache first compares the last commit that it saw with the store, in the
-same state.
+After a fail-over that lost commits, or the restore of a backup, the store gives the same numbers
+again. A cache that followed the lost ones would take a new passage for an old one of the same number. Each commit
+therefore has a number and a random mark. A reader for a cache first compares the last commit that it saw with the
+store, in the same state.
 
 A data directory keeps the last commit that its caches may have. Its file is written before the caches get what was
 read. It is not synced: after a crash of the machine it may be some seconds behind.
@@ -107,7 +107,7 @@ class Witness:
             self._lost = True
             raise StorageUnavailable(
                 "the store has lost commits, or an earlier state of it was restored: start the gateway again, so that "
-                "it builds its indexes anew",
+                "it rebuilds its indexes",
                 detail=f"the database has commit {found.number} of store {found.store_id}, and no longer what this "
                 f"gateway has seen, {self._seen}; start the gateway again",
             )

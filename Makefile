@@ -57,7 +57,7 @@ chaos: setup-dev ## kill a gateway again and again and check that it keeps what 
 	@$(BIN)/python -m tests.chaos.storm $(CHAOS)
 
 chaos-shared: setup-dev ## kill gateways that share a store, and crash their database, for some minutes
-	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q tests/chaos/test_shared_store.py
+	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q -s tests/chaos/test_shared_store.py tests/chaos/steady_kills.py
 
 pgbouncer: setup-dev ## every conformance test of the store through PgBouncer in its transaction mode; half a minute
 	@TANDEM_TEST_PGBOUNCER=1 $(BIN)/python -m pytest -q -k BehindPgBouncer tests/gateway/ports

@@ -99,7 +99,12 @@ def test_an_endpoint_that_is_no_url_is_refused_by_its_name(monkeypatch: pytest.M
 
 
 def test_a_panic_of_the_library_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    for name, value in {"ENDPOINT_URL": "http://", "REGION": "r", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
+    for name, value in {
+        "ENDPOINT_URL": "http://",
+        "REGION": "r",
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     with pytest.raises(StorageUnavailable):
         ObjectStorage("s3://some/prefix").names("folder")

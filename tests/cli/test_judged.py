@@ -16,7 +16,11 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 @pytest.mark.parametrize(
     "qrels",
-    ["q1 0 mat 2\nq1 0 tea 0\n", "q1\t0\tmat\t2\nq1\t0\ttea\t0\n", "query-id\tcorpus-id\tscore\nq1\tmat\t2\nq1\ttea\t0\n"],
+    [
+        "q1 0 mat 2\nq1 0 tea 0\n",
+        "q1\t0\tmat\t2\nq1\t0\ttea\t0\n",
+        "query-id\tcorpus-id\tscore\nq1\tmat\t2\nq1\ttea\t0\n",
+    ],
     ids=["TREC", "TREC with tabs", "BEIR"],
 )
 def test_queries_with_judgements(qrels: str, tmp_path: Path) -> None:
@@ -55,7 +59,10 @@ def test_a_query_log(tmp_path: Path) -> None:
         ('{"query": "a", "judgements": {"mat": "2"}}', "judgements: an object of ids and whole numbers"),
         ('{"query": "a", "judgements": {"mat": true}}', "judgements: an object of ids and whole numbers"),
         ('{"query": "a", "clicked": []}', "no query has a relevant document"),
-        ('{"id": 1, "query": "a", "clicked": ["b"]}\n{"id": "1", "query": "b", "clicked": ["b"]}', "line 2: the id '1'"),
+        (
+            '{"id": 1, "query": "a", "clicked": ["b"]}\n{"id": "1", "query": "b", "clicked": ["b"]}',
+            "line 2: the id '1'",
+        ),
         ("", "no query has a relevant document"),
     ],
 )

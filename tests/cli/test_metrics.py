@@ -28,7 +28,9 @@ def test_they_are_those_of_trec_eval(ranking: list[str], judged: dict[str, int])
     if not ranking:
         return
     run = {"q": {key: float(len(ranking) - place) for place, key in enumerate(ranking)}}
-    expected = pytrec_eval.RelevanceEvaluator({"q": judged}, {"ndcg_cut_10", "recall_5", "recip_rank"}).evaluate(run)["q"]
+    expected = pytrec_eval.RelevanceEvaluator({"q": judged}, {"ndcg_cut_10", "recall_5", "recip_rank"}).evaluate(run)[
+        "q"
+    ]
     assert ndcg(ranking, judged, 10) == pytest.approx(expected["ndcg_cut_10"])
     assert recall(ranking, judged, 5) == pytest.approx(expected["recall_5"])
     assert reciprocal_rank(ranking, judged, 12) == pytest.approx(expected["recip_rank"])

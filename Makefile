@@ -33,7 +33,7 @@ PROJECTS := cli clients/python shared/contract .
 OWN := $(foreach name,contract services client search,--no-emit-package tandem-$(name)) --no-emit-package pip
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
-# Extras of the gateway's image, such as EXTRAS="files milvus"; docs/deployment.md lists them.
+# Extras of the images, such as EXTRAS="files milvus tracing"; docs/deployment.md lists them.
 EXTRAS ?=
 EMBEDDERS ?= 2
 COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose) -p tandem -f deploy/compose.yml
@@ -143,7 +143,8 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
 	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager \
-		--editable cli --editable clients/python --editable shared/contract --editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,bench,dev]'
+		--editable cli --editable clients/python --editable shared/contract \
+		--editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,tracing,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.
@@ -157,13 +158,13 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml shared/contract/
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 docs build langchain clients openwebui; do \
+	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 tracing docs build langchain clients openwebui; do \
 		case $$set in \
 			dev) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --all-extras" ;; \
 			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
 			openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
 			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
-			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 -c requirements/dev.txt" ;; \
+			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 --extra tracing -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \
@@ -193,8 +194,8 @@ version: ## print the version, or write a new one into every file that names it 
 images: ## build the images of both services
 	@for service in gateway embedder; do \
 		echo "tandem: image tandem-$$service:$(VERSION)"; \
-		[ $$service = gateway ] && extras='--build-arg EXTRAS' || extras=; \
-		EXTRAS="$(EXTRAS)" docker build $$extras --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+		[ $$service = gateway ] && extras="$(EXTRAS)" || extras="$(filter tracing,$(EXTRAS))"; \
+		EXTRAS="$$extras" docker build --build-arg EXTRAS --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
 			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 			-f services/$$service/Dockerfile -t tandem-$$service:$(VERSION) . || exit 1; \
 	done

@@ -62,14 +62,14 @@ both = pytest.mark.parametrize("service", SERVICES, indirect=True)
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Running) -> None:
     distributions, modules = installed(gateway)
-    assert {"tandem-search", "usearch", "litestar"} <= distributions
+    assert {"tandem-services", "tandem-contract", "usearch", "litestar"} <= distributions
     assert distributions.isdisjoint(FOREIGN["gateway"] | NEVER)
     assert modules == ["tandem_contract", "tandem_gateway", "tandem_runtime"]
 
 
 def test_the_embedder_has_no_part_of_the_gateway(embedder: Running) -> None:
     distributions, modules = installed(embedder)
-    assert {"tandem-search", "onnxruntime", "tokenizers"} <= distributions
+    assert {"tandem-services", "tandem-contract", "onnxruntime", "tokenizers"} <= distributions
     assert distributions.isdisjoint(FOREIGN["embedder"] | NEVER)
     assert modules == ["tandem_contract", "tandem_embedder", "tandem_runtime"]
 

@@ -31,8 +31,11 @@ class Place(NamedTuple):
 _DEPLOYED = ("deploy/**/*.yml", "deploy/**/*.yaml")
 _TEXTS = ("README.md", "docs/**/*.md")
 
+_PROJECTS = ("shared/contract/pyproject.toml", "clients/python/pyproject.toml", "cli/pyproject.toml")
+
 PLACES = (
-    Place(("pyproject.toml",), rf'(?m)^version = "({VERSION})"$'),
+    Place(("pyproject.toml", *_PROJECTS), rf'(?m)^version = "({VERSION})"$'),
+    Place(("pyproject.toml", *_PROJECTS), rf'"tandem-[a-z]+(?:\[[a-z,]+\])?==({VERSION})"'),
     Place(("services/*/Dockerfile",), rf"(?m)^ARG VERSION=({VERSION})$"),
     Place(("services/*/Dockerfile", *_DEPLOYED, *_TEXTS), rf"\btandem-(?:gateway|embedder):({VERSION})\b"),
     Place(_DEPLOYED, rf"\$\{{TANDEM_TAG:-({VERSION})\}}"),

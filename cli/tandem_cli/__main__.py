@@ -1,0 +1,27 @@
+"""The commands ``tandem`` and ``tandem-search``, and ``python -m tandem_cli``."""
+
+import sys
+from collections.abc import Sequence
+
+from tandem_cli.app import app
+from tandem_cli.failures import Failed, Status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return its exit status.
+
+    Args:
+        arguments: without the program's name; None takes those of this process.
+    """
+    try:
+        app(args=arguments, prog_name="tandem")
+    except Failed as error:
+        print(f"tandem: {error}", file=sys.stderr)
+        return error.status
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else Status.FAILED
+    return Status.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,15 +6,19 @@ import re
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tandem_tools.process import inherited_environment
 from tests.clients.environments import REPOSITORY, settings
 from tests.clients.typescript_api import PACKAGE, TYPES, described, generated
-from tests.support.stack import Stack
+from tests.support.chromium import Page
+from tests.support.stack import Stack, wait_until
 from tests.support.tools import run, tool
 
 KEY = "the-key-of-the-tests-of-the-client"
@@ -31,9 +35,32 @@ def example() -> tuple[str, list[str]]:
     return program, printed.splitlines()
 
 
+class Files(SimpleHTTPRequestHandler):
+    """Serves the compiled client, as the server of a web page does."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments, directory=str(PACKAGE / "dist"))
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Log nothing."""
+
+
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[str]:
-    with Stack(tmp_path_factory.mktemp("stack"), model_dir, gateway_env={"TANDEM_API_KEY": KEY}) as stack:
+def origin() -> Iterator[str]:
+    """The origin of a web page with the client."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, origin: str) -> Iterator[str]:
+    env = {"TANDEM_API_KEY": KEY, "TANDEM_CORS_ORIGINS": origin}
+    with Stack(tmp_path_factory.mktemp("stack"), model_dir, gateway_env=env) as stack:
         yield stack.client.url
 
 
@@ -104,6 +131,48 @@ def test_the_program_in_the_readme_prints_what_it_says(built: Path, url: str) ->
     done = node(built / "build" / "example.js")
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines() == example()[1]
+
+
+IN_A_PAGE = """(async () => {
+  const { Tandem } = await import("/index.js");
+  const tandem = new Tandem({ url: URL_OF_GATEWAY, apiKey: KEY });
+  const job = await tandem.ingest([{ id: "mat", text: "The cat sat on the mat." }], { collection: "page" });
+  const states = [];
+  for await (const seen of tandem.jobs.events(job.job_id)) states.push(seen.status);
+  const files = await tandem.ingestFiles([{ name: "tea.txt", content: "Steep the leaves." }], { collection: "page" });
+  await tandem.jobs.wait(files.job_id);
+  const found = await tandem.search({ query: "a pet", collection: "page", top_k: 1, consistency: "session" });
+  const listed = await tandem.documents.list("page", { limit: 1 }).all();
+  const stored = [];
+  const stream = tandem.ingestStream([{ id: "a", text: "a" }, { id: "b", text: "b" }], { batchDocuments: 1 });
+  for await (const { firstIndex } of stream) stored.push(firstIndex);
+  const error = await tandem.search({ query: "x", top_k: 0 }).catch((reason) => reason);
+  const gone = AbortSignal.abort(new Error("gone"));
+  const aborted = await tandem.search("x", { signal: gone }).catch((reason) => reason);
+  return {
+    last: states.at(-1), files: files.document_ids, found: found.results[0].id, stored,
+    listed: listed.map(({ id }) => id),
+    error: [error.name, error.code, error.field, error.limit, typeof error.requestId], aborted: aborted.message,
+    position: /^.+[.][0-9]+$/.test(tandem.position),
+  };
+})()"""
+
+
+def test_it_works_in_a_browser(built: Path, origin: str, url: str, tmp_path: Path) -> None:
+    program = IN_A_PAGE.replace("URL_OF_GATEWAY", json.dumps(url)).replace("KEY", json.dumps(KEY))
+    with Page(tmp_path) as page:
+        page.call("Page.navigate", url=f"{origin}/index.d.ts")
+        wait_until(lambda: page.evaluate("location.origin") == origin, "the page", 60)
+        assert page.evaluate(program) == {
+            "last": "completed",
+            "files": ["tea.txt"],
+            "found": "mat",
+            "listed": ["mat", "tea.txt"],
+            "stored": [0, 1],
+            "error": ["InvalidRequestError", "limit_exceeded", "top_k", 1000, "string"],
+            "aborted": "gone",
+            "position": True,
+        }
 
 
 def test_the_client_needs_nothing_of_node_and_no_package(built: Path) -> None:

@@ -27,7 +27,12 @@ REFUSED: dict[str, Values] = {
     },
     "postgres.storeUrl needs postgres.enabled": {"postgres": {"storeUrl": "postgresql://b"}},
     "snapshots.url needs postgres.enabled": {"snapshots": {"url": "s3://b"}},
-    "which needs snapshots.existingClaim": {**POSTGRES, "snapshots": {"url": "file:///x"}},
+    "snapshots.region needs a snapshots.url that begins with s3://": {
+        **POSTGRES, "snapshots": {"url": "file:///x", "region": "eu-west-1"}
+    },
+    "gateway.autoscaling.minReplicas is 5, more than gateway.autoscaling.maxReplicas (4)": {
+        **POSTGRES, "snapshots": {"url": "s3://b"}, "gateway": {"autoscaling": {"minReplicas": 5}}
+    },
     "snapshots.existingClaim needs a snapshots.url that begins with file://": {
         **POSTGRES, "snapshots": {"url": "s3://b", "existingClaim": "c"}
     },

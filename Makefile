@@ -1,6 +1,6 @@
 # The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
 # Everything goes into .venv, .venv-bench, .venv-docs, .venv-langchain, .venv-clients, .venv-openwebui, .cache, dist, site and models;
-# `make clean` removes these.
+# `make clean` removes these, and what npm and the build leave in clients/typescript.
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +24,7 @@ LANGCHAIN_VENV := .venv-langchain
 CLIENTS_VENV := .venv-clients
 OPENWEBUI_VENV := .venv-openwebui
 HELM_TOOLS := .cache/helm
+TYPESCRIPT := clients/typescript
 HELM ?= $(HELM_TOOLS)/helm/helm
 UV_VERSION := 0.13.9
 # Tandem's distributions in the order in which they are installed: the command line's takes the place of an older one that had
@@ -42,7 +43,7 @@ export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
 .PHONY: setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
-.PHONY: setup-helm helm-lint helm-package
+.PHONY: setup-helm helm-lint helm-package setup-typescript typescript-types typescript-package
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -230,5 +231,21 @@ helm-lint: $(if $(filter $(HELM_TOOLS)/%,$(HELM)),setup-helm) ## check the Helm 
 helm-package: helm-lint ## pack the Helm chart into dist/
 	@$(HELM) package deploy/helm/tandem --destination dist
 
+setup-typescript: $(TYPESCRIPT)/node_modules/.installed ## the packages that build the TypeScript client
+
+$(TYPESCRIPT)/node_modules/.installed: $(TYPESCRIPT)/package.json $(TYPESCRIPT)/package-lock.json $(TYPESCRIPT)/.npmrc
+	@command -v npm >/dev/null || { echo "tandem: npm is missing (Debian: nodejs npm)" >&2; exit 1; }
+	@echo "tandem: making $(@D)"
+	@cd $(TYPESCRIPT) && npm ci --ignore-scripts --loglevel=error >&2
+	@touch $@
+
+typescript-types: setup-dev setup-typescript ## make the TypeScript client's types anew from the OpenAPI document
+	@$(BIN)/python -m tests.clients.typescript_api
+
+typescript-package: setup-typescript ## build the TypeScript client and pack it into dist/
+	@mkdir -p dist
+	@rm -rf $(TYPESCRIPT)/dist
+	@cd $(TYPESCRIPT) && npm run --silent build && npm pack --silent --pack-destination ../../dist
+
 clean: ## remove what the other targets made, but not the data
-	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) $(OPENWEBUI_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) $(OPENWEBUI_VENV) .cache dist site models $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist $(TYPESCRIPT)/build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -76,13 +76,13 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python agent.py QUESTION", file=sys.stderr)
         return 2
+    found = None
     try:
         found = asyncio.run(answer(sys.argv[1]))
     except* (httpx2.HTTPError, mcp.MCPError) as failed:
-        for error in failed.exceptions:
-            print(f"agent: {error}", file=sys.stderr)
-        return 1
-    print(found or "agent: the model went on calling tools")
+        print(f"agent: {', '.join(str(error) for error in failed.exceptions)}", file=sys.stderr)
+    else:
+        print(found or "agent: the model went on calling tools")
     return 0 if found else 1
 
 

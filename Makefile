@@ -1,6 +1,6 @@
 # The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
 # Everything goes into .venv, .venv-bench, .venv-docs, .venv-langchain, .venv-clients, .venv-openwebui, .cache, dist, site and models;
-# `make clean` removes these.
+# `make clean` removes these, and what npm and the build leave in clients/typescript.
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,16 +24,17 @@ LANGCHAIN_VENV := .venv-langchain
 CLIENTS_VENV := .venv-clients
 OPENWEBUI_VENV := .venv-openwebui
 HELM_TOOLS := .cache/helm
+TYPESCRIPT := clients/typescript
 HELM ?= $(HELM_TOOLS)/helm/helm
 UV_VERSION := 0.13.9
 # Tandem's distributions in the order in which they are installed: the command line's takes the place of an older one that had
 # the name tandem-search and also held the services.
-PROJECTS := cli shared/contract .
+PROJECTS := cli clients/python shared/contract .
 # The locks have no distribution of Tandem, and no pip, which each environment has.
 OWN := $(foreach name,contract services client search,--no-emit-package tandem-$(name)) --no-emit-package pip
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
-# Extras of the gateway's image, such as EXTRAS="files milvus"; docs/deployment.md lists them.
+# Extras of the images, such as EXTRAS="files milvus tracing"; docs/deployment.md lists them.
 EXTRAS ?=
 EMBEDDERS ?= 2
 COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose) -p tandem -f deploy/compose.yml
@@ -42,7 +43,7 @@ export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
 .PHONY: setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
-.PHONY: setup-helm helm-lint helm-package
+.PHONY: setup-helm helm-lint helm-package setup-typescript typescript-types typescript-package
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -143,7 +144,8 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
 	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager \
-		--editable cli --editable shared/contract --editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,bench,dev]'
+		--editable cli --editable clients/python --editable shared/contract \
+		--editable '.[embedder,gateway,jwt,mcp,milvus,postgres,prepare,s3,tracing,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.
@@ -157,13 +159,13 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml shared/contract/
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 docs build langchain clients openwebui; do \
+	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 tracing docs build langchain clients openwebui; do \
 		case $$set in \
 			dev) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --all-extras" ;; \
 			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
 			openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
 			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
-			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 -c requirements/dev.txt" ;; \
+			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 --extra tracing -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \
@@ -193,8 +195,8 @@ version: ## print the version, or write a new one into every file that names it 
 images: ## build the images of both services
 	@for service in gateway embedder; do \
 		echo "tandem: image tandem-$$service:$(VERSION)"; \
-		[ $$service = gateway ] && extras='--build-arg EXTRAS' || extras=; \
-		EXTRAS="$(EXTRAS)" docker build $$extras --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+		[ $$service = gateway ] && extras="$(EXTRAS)" || extras="$(filter tracing,$(EXTRAS))"; \
+		EXTRAS="$$extras" docker build --build-arg EXTRAS --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
 			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 			-f services/$$service/Dockerfile -t tandem-$$service:$(VERSION) . || exit 1; \
 	done
@@ -229,5 +231,21 @@ helm-lint: $(if $(filter $(HELM_TOOLS)/%,$(HELM)),setup-helm) ## check the Helm 
 helm-package: helm-lint ## pack the Helm chart into dist/
 	@$(HELM) package deploy/helm/tandem --destination dist
 
+setup-typescript: $(TYPESCRIPT)/node_modules/.installed ## the packages that build the TypeScript client
+
+$(TYPESCRIPT)/node_modules/.installed: $(TYPESCRIPT)/package.json $(TYPESCRIPT)/package-lock.json $(TYPESCRIPT)/.npmrc
+	@command -v npm >/dev/null || { echo "tandem: npm is missing (Debian: nodejs npm)" >&2; exit 1; }
+	@echo "tandem: making $(@D)"
+	@cd $(TYPESCRIPT) && npm ci --ignore-scripts --loglevel=error >&2
+	@touch $@
+
+typescript-types: setup-dev setup-typescript ## make the TypeScript client's types anew from the OpenAPI document
+	@$(BIN)/python -m tests.clients.typescript_api
+
+typescript-package: setup-typescript ## build the TypeScript client and pack it into dist/
+	@mkdir -p dist
+	@rm -rf $(TYPESCRIPT)/dist
+	@cd $(TYPESCRIPT) && npm run --silent build && npm pack --silent --pack-destination ../../dist
+
 clean: ## remove what the other targets made, but not the data
-	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) $(OPENWEBUI_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) $(OPENWEBUI_VENV) .cache dist site models $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist $(TYPESCRIPT)/build .mypy_cache .ruff_cache .pytest_cache .hypothesis

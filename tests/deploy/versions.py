@@ -42,6 +42,12 @@ PLACES = (
     Place(("deploy/**/kustomization.yaml",), rf"(?m)^ +newTag: ({VERSION})$"),
     Place(("deploy/helm/*/Chart.yaml",), rf'(?m)^appVersion: "({VERSION})"$'),
     Place(("deploy/helm/*/Chart.yaml",), rf"(?m)^version: ({SEMVER})$", semver=True),
+    Place(
+        ("clients/typescript/package*.json",),
+        rf'(?m)(?<="name": "tandem-client",\n)\s+"version": "({SEMVER})"',
+        semver=True,
+    ),
+    Place(("clients/typescript/README.md",), rf"tandem-client-({SEMVER})\.tgz", semver=True),
     Place(_TEXTS, rf"\| `TANDEM_TAG` \| `({VERSION})` \|"),
 )
 

@@ -9,6 +9,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECTS = {
     "tandem-contract": REPOSITORY / "shared" / "contract",
     "tandem-services": REPOSITORY,
+    "tandem-client": REPOSITORY / "clients" / "python",
     "tandem-search": REPOSITORY / "cli",
 }
 """Distribution → the folder of its pyproject.toml."""
@@ -22,6 +23,7 @@ PACKAGES = {
         REPOSITORY / "services" / "gateway" / "tandem_gateway",
         REPOSITORY / "bench" / "gateway_bench",
     ],
+    "tandem-client": [REPOSITORY / "clients" / "python" / "tandem_client"],
     "tandem-search": [REPOSITORY / "cli" / "tandem_cli"],
 }
 """Distribution → the packages in its wheel."""

@@ -22,6 +22,7 @@ DOCS_VENV := .venv-docs
 LANGCHAIN_VENV := .venv-langchain
 CLIENTS_VENV := .venv-clients
 OPENWEBUI_VENV := .venv-openwebui
+CONSOLE_MODULES := .cache/console
 UV_VERSION := 0.13.9
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -31,7 +32,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
-.PHONY: setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
+.PHONY: setup-console setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -118,6 +119,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 # that need them call these targets.
 setup-langchain: $(LANGCHAIN_VENV)/.installed ## the virtual environment of the tests with LangChain
 setup-clients: $(CLIENTS_VENV)/.installed ## the virtual environment of the tests with clients of other services
+setup-console: $(CONSOLE_MODULES)/.installed ## the packages of the tests with the console in a browser; needs npm
 setup-openwebui: $(OPENWEBUI_VENV)/.installed ## the virtual environment of the tests with Open WebUI
 
 # The lock has every package, so none is resolved. Without that, a pip of its own and compiled modules, it takes a fifth of the time.
@@ -126,6 +128,14 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 	@$(PYTHON) -m venv --without-pip $(@D)
 	@$(PIP) --python $(@D)/bin/python install --quiet --no-compile --no-deps --require-hashes -r $< || \
 		{ echo "tandem: the packages of $< cannot be installed" >&2; exit 1; }
+	@touch $@
+
+$(CONSOLE_MODULES)/.installed: tests/console/package.json tests/console/package-lock.json
+	@echo "tandem: making $(@D)"
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@npm --prefix $(@D) ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || \
+		{ echo "tandem: the packages of tests/console/package-lock.json cannot be installed" >&2; exit 1; }
 	@touch $@
 
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-WAITING = {"bench", "chaos", "clients", "console", "containers", "deploy", "docs", "fuzz"}
+WAITING = {"bench", "chaos", "cli", "clients", "console", "containers", "deploy", "docs", "fuzz"}
 COMPUTING_WITHOUT_SLOW = {"fuzz", "gateway"}
 
 

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tandem"))
 
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
-SLOW_FOLDERS = {"chaos", "clients", "console", "containers", "e2e", "integration"}
+SLOW_FOLDERS = {"chaos", "client", "clients", "console", "containers", "e2e", "integration"}
 """Folders whose tests start real services; many of them kill or flood the services."""
 SLOW_FILES = {
     "bench/test_bench_command.py",
@@ -39,6 +39,9 @@ SLOW_FILES = {
     "contract/test_json_slices.py",
     "contract/test_log_writer.py",
     "deploy/test_dashboard_live.py",
+    "deploy/test_helm_chart.py",
+    "deploy/test_helm_check.py",
+    "deploy/test_helm_values.py",
     "embedder/model/test_batch_invariance.py",
     "embedder/prepare/test_cli.py",
     "embedder/serving/test_service_embeds.py",

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ class StubbedGateway:
     command: list[str]
     folder: Path
     """Its data directory; the logs are beside it."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Settings besides those that every gateway gets."""
 
 
 def check_queries(command: argparse.ArgumentParser, count: int) -> None:
@@ -76,6 +78,7 @@ def serving(gateway: StubbedGateway, embedder_url: str) -> Iterator[tuple[int, i
         "TANDEM_EMBEDDER_URL": embedder_url,
         "TANDEM_ACCESS_LOG": "false",
         "TANDEM_QUERY_CACHE_SIZE": str(2 * QUERIES),
+        **gateway.variables,
     }
     with _process(
         gateway.name, gateway.command, gateway.folder.parent, variables, f"http://127.0.0.1:{port}"

@@ -18,6 +18,7 @@ import httpx2 as httpx
 import pytest
 
 from tandem_gateway.adapters.postgres.migrations import migrate
+from tandem_tools.readiness import POLL_SECONDS
 from tests.support.http_embedder import HttpFakeEmbedder
 from tests.support.ingesting import RetryingClients, assert_all_found_once, in_batches
 from tests.support.postgres import PostgresServer
@@ -52,12 +53,14 @@ class Balanced:
 class Searcher(threading.Thread):
     """Searches until it is stopped; repeats a search that failed once, at another gateway, after a short wait."""
 
-    def __init__(self, clients: list[Client]) -> None:
+    def __init__(self, clients: list[Client], patience: float = 10.0) -> None:
+        """Make it; a search that failed is repeated for so many seconds before it counts as failed."""
         super().__init__(daemon=True)
+        self._patience = patience
         self._clients = clients
         self._draw = random.Random(5)
         self._stopped = threading.Event()
-        self.searches = self.repeated = 0
+        self.searches = self.repeated = self.again = 0
         self.failed: list[str] = []
 
     def run(self) -> None:
@@ -66,8 +69,12 @@ class Searcher(threading.Thread):
             told = self._search(first)
             if told is not None:
                 self.repeated += 1
-                until = time.monotonic() + 10.0  # a crash of the database, or of both gateways, lasts for a while
+                until = (
+                    time.monotonic() + self._patience
+                )  # a crash of the database, or of both gateways, lasts for a while
                 while (told := self._search(second)) is not None and time.monotonic() < until:
+                    self.again += 1
+                    self._stopped.wait(POLL_SECONDS)
                     second = (second + 1) % len(self._clients)
                 if told is not None:
                     self.failed.append(told)

@@ -48,22 +48,30 @@ class Composed:
         (found,) = self.engine.containers.list(all=True, filters={"label": labels})
         return found
 
-    def searches(self, gateway: str) -> float:
-        """Return how many searches a gateway has answered."""
+    def metric(self, gateway: str, name: str, **labels: str) -> float:
+        """Return the sum of a gateway's series with this name and labels."""
         status, output = self.container(gateway).exec_run(["python", "-c", _METRICS])
         assert status == 0, output
         return sum(
             sample.value
             for family in text_string_to_metric_families(output.decode())
             for sample in family.samples
-            if sample.name == "tandem_gateway_searches_total"
+            if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    def shared(self, gateway: str, outcome: str) -> float:
+        """Return how many shared snapshots had this outcome at a gateway."""
+        return self.metric(gateway, "tandem_gateway_shared_snapshots_total", outcome=outcome)
 
     def is_up(self) -> bool:
         """Return whether the balancer sends requests to every gateway."""
         log = self.container("balancer").logs().decode()
         last = dict(re.findall(r"gateways/(\S+) is (?:going )?(UP|DOWN)", log))
         return last == dict.fromkeys(GATEWAYS, "UP")
+
+    def builds(self, gateway: str) -> bool:
+        """Return whether a gateway builds the snapshots."""
+        return self.metric(gateway, "tandem_gateway_snapshot_builder") == 1
 
     @property
     def headers(self) -> dict[str, str]:
@@ -87,7 +95,8 @@ def composed(images: docker.DockerClient, compose_command: list[str]) -> Iterato
     client = Client(f"http://127.0.0.1:{port}")
     variables = {"TANDEM_TAG": TAG, "TANDEM_PORT": str(port)}
     variables |= {"TANDEM_POSTGRES_IMAGE": postgres, "TANDEM_HAPROXY_IMAGE": haproxy}
-    command = [*compose_command, "-p", PROJECT, "-f", str(DEPLOY / "compose.postgres.yml")]
+    files = [str(DEPLOY / "compose.postgres.yml"), str(STANDINS / "soon.yml")]
+    command = [*compose_command, "-p", PROJECT, *(part for file in files for part in ("-f", file))]
     started = Composed(images, command, {**inherited_environment(), **variables}, client)
     try:
         started.compose("up", "--detach", "--no-build")
@@ -106,22 +115,33 @@ def test_all_gateways_answer_and_find_the_same(composed: Composed) -> None:
     composed.client.ingest_and_wait([{"id": f"doc-{number}", "text": text} for number, text in enumerate(texts)])
     for number, text in enumerate(texts):
         assert composed.client.found(text, 1) == [f"doc-{number}"]
-    assert min(composed.searches(name) for name in GATEWAYS) > 0
+    assert min(composed.metric(name, "tandem_gateway_searches_total") for name in GATEWAYS) > 0
 
 
-def test_a_killed_gateway_is_left_out_and_comes_back(composed: Composed) -> None:
-    composed.client.ingest_and_wait([{"id": "there", "text": "Something that every search finds."}])
+def test_one_gateway_builds_for_all_and_a_killed_one_comes_back_without_its_data(composed: Composed) -> None:
+    texts = distinct_texts(120)[60:]
+    composed.client.ingest_and_wait([{"id": f"more-{number}", "text": text} for number, text in enumerate(texts)])
+    builder, *others = sorted(GATEWAYS, key=composed.builds, reverse=True)
+    wait_until(lambda: all(composed.shared(name, "loaded") for name in others), "the others load", 30.0)
+    assert [composed.builds(name) for name in GATEWAYS].count(True) == 1
+    assert composed.shared(builder, "published") > 0
+    killed = others[0]
     with SearchLoad(composed.client.url, clients=CLIENTS, headers=composed.headers) as load:
         load.go_on(20)
-        composed.container("gateway-2").kill()
+        composed.container(killed).kill()
         wait_until(lambda: not composed.is_up(), "the balancer leaves the dead gateway out")
         answered = load.answered
         wait_until(lambda: load.answered > answered + 20, "the others answer")
-        composed.compose("up", "--detach", "--no-build", "--no-deps", "gateway-2")
+        composed.compose("rm", "--force", "-v", killed)
+        composed.compose("up", "--detach", "--no-build", "--no-deps", killed)
         wait_until(composed.is_up, "the gateway gets requests again", 60.0)
     # A client may find its connection closed, and repeats the search: HAProxy does not retry after a reset.
     assert len(load.failures) <= CLIENTS
     assert all("disconnected" in failure for failure in load.failures), load.failures
+    assert composed.shared(killed, "loaded") > 0
+    for name in others:
+        assert composed.metric(name, "tandem_gateway_snapshots_total", outcome="saved") == 0
+        assert [composed.shared(name, outcome) for outcome in ("refused", "failed", "built_alone")] == [0, 0, 0]
 
 
 def test_gateways_stay_while_the_database_is_away(composed: Composed) -> None:

@@ -18,7 +18,7 @@ BASE = "python:3.11-slim-bookworm"
 MEGABYTE = 1_000_000
 
 # Sizes above the base image, as docs/deployment.md states them.
-MAX_BYTES = {"gateway": 183 * MEGABYTE, "embedder": 326 * MEGABYTE}
+MAX_BYTES = {"gateway": 199 * MEGABYTE, "embedder": 326 * MEGABYTE}
 
 FOREIGN = {
     "gateway": {"onnxruntime", "tokenizers", "huggingface-hub", "starlette", "faker", "httpx", "rich", "pygments"},
@@ -62,14 +62,14 @@ both = pytest.mark.parametrize("service", SERVICES, indirect=True)
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Running) -> None:
     distributions, modules = installed(gateway)
-    assert {"tandem-search", "usearch", "litestar"} <= distributions
+    assert {"tandem-services", "tandem-contract", "usearch", "litestar"} <= distributions
     assert distributions.isdisjoint(FOREIGN["gateway"] | NEVER)
     assert modules == ["tandem_contract", "tandem_gateway", "tandem_runtime"]
 
 
 def test_the_embedder_has_no_part_of_the_gateway(embedder: Running) -> None:
     distributions, modules = installed(embedder)
-    assert {"tandem-search", "onnxruntime", "tokenizers"} <= distributions
+    assert {"tandem-services", "tandem-contract", "onnxruntime", "tokenizers"} <= distributions
     assert distributions.isdisjoint(FOREIGN["embedder"] | NEVER)
     assert modules == ["tandem_contract", "tandem_embedder", "tandem_runtime"]
 
@@ -93,6 +93,20 @@ def test_the_gateway_has_the_client_of_postgresql_and_loads_it_only_with_a_url(g
     )
     assert status == 1
     assert "nowhere.invalid" in output
+
+
+def test_the_gateway_has_the_client_of_s3_and_loads_it_only_with_a_bucket(gateway: Running) -> None:
+    load = "import sys, tandem_gateway.composition.postgres; print('obstore' in sys.modules)"
+    assert gateway.run("python", "-c", load) == (0, "False\n")
+    use = "from tandem_gateway.adapters.object_storage import ObjectStorage; ObjectStorage('s3://bucket/prefix').stop()"
+    assert gateway.run("python", "-c", use) == (0, "")
+
+
+def test_the_gateway_lacks_the_client_of_milvus_and_says_so(gateway: Running) -> None:
+    variables = "TANDEM_STORE_URL=postgresql://nowhere.invalid/a TANDEM_MILVUS_URL=http://milvus:19530"
+    status, output = gateway.run("sh", "-c", f"{variables} python -m tandem_gateway keys list")
+    assert status == 2
+    assert "TANDEM_MILVUS_URL: the package pymilvus is not installed" in output
 
 
 @both

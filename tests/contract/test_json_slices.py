@@ -26,7 +26,7 @@ bodies = st.fixed_dictionaries({"documents": st.lists(values, max_size=8)}).flat
 )
 
 
-@pytest.fixture(autouse=True, params=[1, 2, 7, 1 << 18], ids=lambda size: f"blocks of {size}")
+@pytest.fixture(autouse=True, params=[1, 7, 1 << 18], ids=lambda size: f"blocks of {size}")
 def block_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_slices, "_BLOCK_BYTES", request.param)
 

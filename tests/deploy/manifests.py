@@ -19,6 +19,8 @@ BUILDS = (
     "overlays/canary",
     "overlays/full",
     "overlays/postgres",
+    "overlays/postgres-s3",
+    "overlays/postgres-volume",
 )
 
 Manifest = dict[str, Any]

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -55,9 +56,19 @@ def test_the_gateways_are_alike_and_a_gateway_is_that_of_the_other_file(services
     assert all(other == one for other in others)
     assert one["environment"].keys() <= variables(tandem_gateway.settings.Settings)
     alone = yaml.safe_load((DEPLOY / "compose.yml").read_text())["services"]["gateway"]
-    assert one["environment"].keys() - alone["environment"].keys() == {"TANDEM_STORE_URL_FILE", "TANDEM_AUDIT_LOG"}
-    # No volume that they share: each locks its data directory.
-    assert one["volumes"] == ["key:/var/lib/tandem-key:ro"]
+    added = {"TANDEM_STORE_URL_FILE", "TANDEM_SNAPSHOT_URL", "TANDEM_AUDIT_LOG"}
+    assert one["environment"].keys() - alone["environment"].keys() == added
+    # They share no data directory: each locks its own.
+    assert one["volumes"] == ["key:/var/lib/tandem-key:ro", "snapshots:/var/lib/tandem-snapshots"]
+
+
+def test_the_gateways_share_snapshots_in_a_volume_that_they_can_write(services: dict[str, Manifest]) -> None:
+    url = urlsplit(services["gateway-1"]["environment"]["TANDEM_SNAPSHOT_URL"])
+    assert (url.scheme, url.path) == ("file", "/var/lib/tandem-snapshots")
+    # A new volume takes over the owner of the image's folder.
+    dockerfile = (DEPLOY.parent / "services/gateway/Dockerfile").read_text()
+    (made,) = re.findall(r"^ && install --directory --owner tandem .*$", dockerfile, re.MULTILINE)
+    assert url.path in made.split()
 
 
 def test_the_secrets_are_made_once_and_only_a_group_reads_those_of_the_database(

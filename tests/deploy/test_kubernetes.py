@@ -113,7 +113,7 @@ def test_kubernetes_sets_no_variable_that_a_service_takes_for_a_setting(build: l
     assert all(template["spec"]["enableServiceLinks"] is False for template in pod_templates(build).values())
 
 
-@pytest.mark.parametrize("build", ["base", "overlays/full", "overlays/postgres"])
+@pytest.mark.parametrize("build", ["base", "overlays/full", "overlays/postgres", "overlays/postgres-volume"])
 def test_the_variables_are_settings_of_the_service(build: str) -> None:
     templates = pod_templates(rendered(build))
     for name, settings in {

@@ -1,17 +1,23 @@
 """The manifests of several gateways over one PostgreSQL."""
 
+import re
 import shutil
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from tandem_gateway.settings import Settings
 from tests.deploy.manifests import K8S, Manifest, environment, one, pod_templates, rendered
-from tests.support.connections import CONNECTIONS
+from tests.docs.settings import variables
+from tests.support.connections import CONNECTIONS, SHARED_CONNECTIONS
 from tests.support.tools import run, tool
 
 OVERLAY = "overlays/postgres"
+SHARING = ("overlays/postgres-s3", "overlays/postgres-volume")
 PAGE = (K8S.parents[1] / "docs/postgresql.md").read_text()
 
 # PostgreSQL's own max_connections, without those of superusers.
@@ -128,3 +134,76 @@ def test_the_canary_and_the_monitoring_go_with_it(tmp_path: Path) -> None:
     objects = [each for each in yaml.safe_load_all(run([program, verb, path.parent])) if each]
     (container,) = pod_templates(objects)["gateway"]["spec"]["containers"]
     assert {"TANDEM_CANARY_URL", "TANDEM_STORE_URL_FILE"} <= environment(container).keys()
+
+
+@pytest.mark.parametrize("overlay", SHARING)
+def test_gateways_that_share_snapshots_differ_in_that_alone(gateway: Manifest, overlay: str) -> None:
+    ours = yaml.safe_load(yaml.safe_dump(one(rendered(overlay), "Deployment", "gateway")))
+    spec, theirs = ours["spec"]["template"]["spec"], gateway["spec"]["template"]["spec"]
+    (container,), (base,) = spec["containers"], theirs["containers"]
+    for kept, what in ((container, base), (spec, theirs)):
+        for name in ("env", "volumeMounts", "volumes"):
+            if name in what:
+                kept[name] = [each for each in kept[name] if each in what[name]]
+                assert len(kept[name]) == len(what[name])
+                kept[name] = what[name]
+    assert ours == gateway
+
+
+@pytest.mark.parametrize("overlay", SHARING)
+def test_the_database_has_connections_for_gateways_that_share_snapshots(overlay: str) -> None:
+    objects = rendered(overlay)
+    scaler = one(objects, "HorizontalPodAutoscaler", "gateway")["spec"]
+    surge = one(objects, "Deployment", "gateway")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    assert (scaler["maxReplicas"] + surge) * SHARED_CONNECTIONS <= MAX_CONNECTIONS
+    assert scaler["maxReplicas"] > scaler["minReplicas"]
+    assert (
+        f"at most {scaler['maxReplicas']} gateways, because each takes up to {SHARED_CONNECTIONS} connections" in PAGE
+    )
+    for path in (K8S / "components").glob("snapshots-*/autoscaler-patch.yaml"):
+        taken = (scaler["maxReplicas"] + surge) * SHARED_CONNECTIONS
+        assert f"up to {SHARED_CONNECTIONS} connections" in path.read_text()
+        assert f"take {taken}." in path.read_text()
+
+
+def test_snapshots_in_s3_have_an_address_a_way_and_keys_from_the_secret_that_the_page_makes() -> None:
+    objects = rendered("overlays/postgres-s3")
+    (container,) = pod_templates(objects)["gateway"]["spec"]["containers"]
+    given = environment(container)
+    aws = {name for name in given if name.startswith("AWS_")}
+    assert given.keys() - aws <= variables(Settings)
+    assert Settings(store_url="postgresql://db/tandem", snapshot_url=given["TANDEM_SNAPSHOT_URL"]).snapshot_url
+    assert aws == {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    keys = [
+        each["valueFrom"]["secretKeyRef"]
+        for each in container["env"]
+        if each["name"].endswith(("KEY_ID", "ACCESS_KEY"))
+    ]
+    assert all("optional" not in key for key in keys)  # without them the pod does not start
+    command = re.search(r"kubectl create secret generic gateway-snapshots (.*\\\n.*)", PAGE)
+    assert command is not None
+    assert [key["name"] for key in keys] == ["gateway-snapshots"] * 2
+    assert all(f"--from-literal={key['key']}=" in command[1] for key in keys)
+    policy = one(objects, "NetworkPolicy", "gateway-snapshots")["spec"]
+    assert policy["policyTypes"] == ["Egress"]
+    (rule,) = policy["egress"]
+    assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
+    (peer,) = rule["to"]
+    excepted = [ip_network(each) for each in peer["ipBlock"]["except"]]
+    # Neither other pods and services nor the node's metadata.
+    for address in ("10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"):
+        assert any(ip_address(address) in network for network in excepted)
+    assert not any(ip_address("52.216.0.1") in network for network in excepted)
+
+
+def test_snapshots_on_a_volume_are_where_all_gateways_mount_it() -> None:
+    objects = rendered("overlays/postgres-volume")
+    spec = pod_templates(objects)["gateway"]["spec"]
+    (container,) = spec["containers"]
+    url = urlsplit(environment(container)["TANDEM_SNAPSHOT_URL"])
+    (mount,) = [each for each in container["volumeMounts"] if each["mountPath"] == url.path]
+    assert (url.scheme, mount.get("readOnly", False)) == ("file", False)
+    (volume,) = [each for each in spec["volumes"] if each["name"] == mount["name"]]
+    claim = one(objects, "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])["spec"]
+    assert claim["accessModes"] == ["ReadWriteMany"]
+    assert not [item for item in objects if item["kind"] == "NetworkPolicy" and "snapshots" in item["metadata"]["name"]]

@@ -13,7 +13,7 @@ import pytest
 import tandem_gateway
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_runtime.version import DISTRIBUTION, version
-from tests.deploy.versions import PLACES, REPOSITORY, VERSION, current, main, named, write
+from tests.deploy.versions import PLACES, REPOSITORY, VERSION, current, main, named, semver, write
 
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
@@ -72,7 +72,8 @@ def test_every_kind_of_place_is_there() -> None:
 def test_no_other_line_of_the_deployment_names_a_version_of_tandem() -> None:
     known = sum(len(re.findall(re.escape(current()), found)) for _, _, found in named())
     files = [path for name in ("deploy/**/*.y*ml", "services/*/Dockerfile") for path in REPOSITORY.glob(name)]
-    there = sum(len(re.findall(rf"(?<![\d.]){re.escape(current())}(?![\d.])", path.read_text())) for path in files)
+    forms = "|".join(map(re.escape, {current(), semver(current())}))
+    there = sum(len(re.findall(rf"(?<![\d.])(?:{forms})(?![\d.])", path.read_text())) for path in files)
     in_files = [path for path, _, _ in named() if path in files]
     assert known >= there == len(in_files)
 
@@ -96,6 +97,14 @@ def test_a_new_version_is_written_everywhere_and_nothing_else_changes(copied: Pa
     assert len(named(copied)) == len(named())
     write(old, copied)
     assert {path: path.read_text() for path in before} == before
+
+
+def test_a_version_before_a_release_is_one_of_semantic_versioning_too(copied: Path) -> None:
+    write("10.0.0rc1", copied)
+    chart = (copied / "deploy/helm/tandem/Chart.yaml").read_text()
+    assert "version: 10.0.0-rc1\n" in chart
+    assert 'appVersion: "10.0.0rc1"\n' in chart
+    assert (semver("1.2.3"), semver("1.2.3b2")) == ("1.2.3", "1.2.3-b2")
 
 
 @pytest.mark.parametrize("new", ["1.2", "v1.2.3", "1.2.3-beta", ""])

@@ -199,7 +199,7 @@ def test_ci_without_an_engine_skips_the_tests_that_need_one(machine: Machine) ->
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
 def test_ci_with_an_engine_skips_no_test_by_default(machine: Machine, given: str | None, expected: str) -> None:
-    for name in ("docker", "docker-compose", "promtool", "chromium"):
+    for name in ("docker", "docker-compose", "promtool", "chromium", "npm"):
         machine.has(name, "exit 0")
     done = machine.run(**({} if given is None else {"TANDEM_TEST_SKIP_NOTHING": given}))
     assert done.stdout == f"make test skip_nothing={expected}\n"
@@ -210,7 +210,7 @@ def test_ci_starts_an_engine_that_is_installed(machine: Machine) -> None:
     machine.has("docker", f"test -e {started}")
     machine.has("sudo", 'shift; exec "$@"')
     machine.has("service", f"touch {started}")
-    for name in ("docker-compose", "promtool", "chromium"):
+    for name in ("docker-compose", "promtool", "chromium", "npm"):
         machine.has(name, "exit 0")
     done = machine.run()
     assert done.stdout == "make test skip_nothing=1\n", done.stderr
@@ -220,7 +220,7 @@ def test_ci_lets_the_machine_prepare_its_engine(machine: Machine) -> None:
     shared = machine.repository.parent / "shared"
     shared.mkdir()
     machine.has("docker-up", f"ln -s {machine.programs}/true {machine.programs}/docker", shared)
-    for name in ("true", "docker-compose", "promtool", "chromium"):
+    for name in ("true", "docker-compose", "promtool", "chromium", "npm"):
         machine.has(name, "exit 0")
     done = machine.run()
     assert done.stdout == "make test skip_nothing=1\n", done.stderr

@@ -1,4 +1,4 @@
-"""``make demo``'s program as a new user runs it: real services, the real corpus, searches with the expected answers."""
+"""``tandem dev --demo`` as a new user runs it: real services, the real corpus, searches with the expected answers."""
 
 import signal
 import socket
@@ -15,7 +15,6 @@ import pytest
 
 from tandem_tools.process import Process, free_port, inherited_environment
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_SECONDS = 180.0
 
 # Search → expected results; one of them must be among the first three.
@@ -49,7 +48,7 @@ def run_demo(model_dir: Path, folder: Path, until: str) -> Iterator[Demo]:
     gateway_port = free_port()
     process = Process(
         "demo",
-        [sys.executable, REPOSITORY / "deploy" / "local" / "demo.py"],
+        [sys.executable, "-m", "tandem_cli", "dev", "--demo"],
         folder / "demo.log",
         env={
             **inherited_environment(),
@@ -131,7 +130,7 @@ def test_an_address_that_cannot_be_used_is_told_before_anything_starts(
         port = str(taken.getsockname()[1])
         variables = {"TANDEM_GATEWAY_PORT": port, "TANDEM_EMBEDDER_PORT": str(free_port()), **setting}
         done = subprocess.run(
-            [sys.executable, REPOSITORY / "deploy" / "local" / "run.py"],
+            [sys.executable, "-m", "tandem_cli", "dev"],
             env={**inherited_environment(), **variables},
             cwd=tmp_path,
             capture_output=True,

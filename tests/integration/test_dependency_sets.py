@@ -1,50 +1,37 @@
-"""Each service runs with only its own dependencies, and the wheel has exactly the expected files."""
+"""Each service runs with only its own dependencies."""
 
 import json
 import re
-import subprocess
 import sys
 import venv
-import zipfile
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
-from tandem_runtime.version import version
 from tandem_tools.process import free_port
 from tandem_tools.readiness import get
 from tests.support.processes import ServiceProcess
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.wheels import REPOSITORY, build, run
 
 # No service's image has these: packages for the preparation, the tests and the comparison.
 NEVER = {"onnx", "safetensors", "pytest", "hypothesis", "torch", "sentence-transformers", "hatchling"}
 
 
-def run(*command: str | Path) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built in the development environment without a download."""
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, REPOSITORY)
-    (built,) = folder.iterdir()
-    return built
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The wheels of the contract and of the services."""
+    return list(build(tmp_path_factory.mktemp("wheels"), "tandem-contract", "tandem-services").values())
 
 
 class Environment:
-    """A fresh virtual environment with one service's locked requirements and the wheel."""
+    """A fresh virtual environment with one service's locked requirements and the wheels."""
 
-    def __init__(self, folder: Path, service: str, wheel: Path) -> None:
+    def __init__(self, folder: Path, service: str, wheels: list[Path]) -> None:
         venv.create(folder, with_pip=False, symlinks=True)
         self.python = folder / "bin" / "python"
         self._install("--require-hashes", "-r", REPOSITORY / "requirements" / f"{service}.txt")
-        self._install("--no-deps", wheel)
+        self._install("--no-deps", *wheels)
 
     def _install(self, *arguments: str | Path) -> None:
         run(sys.executable, "-m", "pip", "--quiet", "--python", self.python, "install", *arguments)
@@ -65,50 +52,18 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
-    return Environment(tmp_path_factory.mktemp("gateway"), "gateway", wheel)
+def gateway(tmp_path_factory: pytest.TempPathFactory, wheels: list[Path]) -> Environment:
+    return Environment(tmp_path_factory.mktemp("gateway"), "gateway", wheels)
 
 
 @pytest.fixture(scope="module")
-def embedder(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
-    return Environment(tmp_path_factory.mktemp("embedder"), "embedder", wheel)
-
-
-def test_the_wheel_holds_the_packages_with_their_data(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if not name.endswith("/")}
-    metadata = {name for name in held if ".dist-info/" in name}
-    expected = {
-        f"{package.name}/{path.relative_to(package).as_posix()}"
-        for package in (
-            REPOSITORY / "shared" / "contract" / "tandem_contract",
-            REPOSITORY / "shared" / "runtime" / "tandem_runtime",
-            REPOSITORY / "shared" / "tools" / "tandem_tools",
-            REPOSITORY / "services" / "embedder" / "tandem_embedder",
-            REPOSITORY / "services" / "gateway" / "tandem_gateway",
-            REPOSITORY / "bench" / "gateway_bench",
-        )
-        for path in package.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert held - metadata == expected
-    packages = {
-        "tandem_contract",
-        "tandem_runtime",
-        "tandem_tools",
-        "tandem_embedder",
-        "tandem_gateway",
-        "gateway_bench",
-    }
-    assert {name.split("/")[0] for name in held - metadata} == packages
-    assert "tandem_embedder/prepare/calibration_texts.json" in held
-    assert {f"{name}/py.typed" for name in packages} <= held
-    assert {name.split("/")[0] for name in metadata} == {f"tandem_search-{version()}.dist-info"}
+def embedder(tmp_path_factory: pytest.TempPathFactory, wheels: list[Path]) -> Environment:
+    return Environment(tmp_path_factory.mktemp("embedder"), "embedder", wheels)
 
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Environment) -> None:
     installed = gateway.distributions()
-    assert {"tandem-search", "litestar", "usearch", "msgspec"} <= installed
+    assert {"tandem-services", "tandem-contract", "litestar", "usearch", "msgspec"} <= installed
     assert installed.isdisjoint(NEVER | {"starlette", "onnxruntime", "tokenizers", "huggingface-hub"})
     assert gateway.python.parent.parent in gateway.where("tandem_gateway").parents
 
@@ -149,7 +104,7 @@ def test_without_the_extra_the_gateway_reads_plain_files_and_names_the_extra_for
     with process:
         reply = httpx.post(f"http://127.0.0.1:{port}/v1/ingest/files", files=files, trust_env=False)
     assert (reply.status_code, reply.json()["document_ids"]) == (202, ["a.md", "a.csv#1"])
-    assert "tandem-search[gateway,files]" in reply.json()["files"][2]["error"]
+    assert "tandem-services[gateway,files]" in reply.json()["files"][2]["error"]
 
 
 def test_the_gateway_starts_without_the_packages_that_its_image_leaves_out(
@@ -167,7 +122,7 @@ def test_the_gateway_starts_without_the_packages_that_its_image_leaves_out(
 
 def test_the_embedder_has_no_part_of_the_gateway(embedder: Environment) -> None:
     installed = embedder.distributions()
-    assert {"tandem-search", "onnxruntime", "tokenizers", "msgspec"} <= installed
+    assert {"tandem-services", "tandem-contract", "onnxruntime", "tokenizers", "msgspec"} <= installed
     assert installed.isdisjoint(NEVER | {"usearch", "starlette", "litestar"})
     assert embedder.python.parent.parent in embedder.where("tandem_embedder").parents
 

@@ -12,3 +12,5 @@ STANDING: Final = _STORE + _FOLLOWERS
 """While a gateway serves."""
 CONNECTIONS: Final = STANDING + 2
 """At most: the process that saves snapshots has one more, and so has the cancellation of a late statement."""
+SHARED_CONNECTIONS: Final = CONNECTIONS + 1
+"""At most, of a gateway that shares snapshots: the registry of snapshots has one more."""

@@ -12,6 +12,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -198,3 +199,21 @@ def other_user() -> str | None:
     if os.geteuid() != 0:
         return None
     return next(each.pw_name for each in pwd.getpwall() if each.pw_name in ("postgres", "nobody"))
+
+
+def main() -> int:
+    """``python -m tests.support.postgres``: print the URL of an empty store for a measurement; end with Ctrl-C."""
+    made = PostgresServer("fsync=on", "full_page_writes=on")
+    try:
+        url = made.new_database_url()
+        migrate(url)
+        print(url, flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    finally:
+        made.remove()
+    return 0
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    sys.exit(main())

@@ -51,7 +51,7 @@ class Environments:
         self._say = report
         self._given = given or {}
         self._ready: dict[str, Path] = {}
-        self._wheel: Path | None = None
+        self._wheels: list[Path] = []
 
     def python(self, name: str) -> Path:
         """Return the interpreter of an environment; create the environment if it is missing.
@@ -93,21 +93,22 @@ class Environments:
             self._pip(python, *(["--require-hashes"] if hashed else []), *(f"-r{file}" for file in files))
             mark.write_text(wanted)
         if name != "monolith":  # the monolith runs from the source tree and needs no package of Tandem
-            self._pip(python, "--no-deps", "--force-reinstall", self._built_wheel())
+            self._pip(python, "--no-deps", "--force-reinstall", *self._built_wheels())
         return python
 
-    def _built_wheel(self) -> Path:
-        """Return a wheel of the checkout in its present state."""
-        if self._wheel is None:
+    def _built_wheels(self) -> list[Path]:
+        """Return wheels of the contract and of the services, of the checkout in its present state."""
+        if not self._wheels:
             target = self._folder / "wheel"
             target.mkdir(parents=True, exist_ok=True)
             for old in target.glob("*.whl"):
                 old.unlink()
             # Without isolation if the build backend is installed, which saves a download.
             isolation = [] if importlib.util.find_spec("hatchling") is None else ["--no-build-isolation"]
-            _run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", *isolation, "-w", target, REPOSITORY])
-            (self._wheel,) = target.glob("*.whl")
-        return self._wheel
+            projects = (REPOSITORY / "shared" / "contract", REPOSITORY)
+            _run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", *isolation, "-w", target, *projects])
+            self._wheels = sorted(target.glob("*.whl"))
+        return self._wheels
 
     def _pip(self, python: Path, *arguments: str | Path) -> None:
         _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments])

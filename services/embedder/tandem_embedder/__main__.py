@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tandem_runtime import logs
 from tandem_runtime.settings import SettingsError, add_flags, deprecations, describe, parse_flags, read
+from tandem_runtime.tracing_setup import check_tracing
 from tandem_runtime.unknown_settings import warnings_of
 from tandem_runtime.version import version
 
@@ -47,6 +48,7 @@ def main() -> int:
     problem: PreparedModelError | None = None
     try:
         settings = read(Settings, os.environ, flags)
+        check_tracing("embedder", os.environ, wanted=settings.tracing)
         try:
             manifest = read_manifest(settings.model_dir)
         except PreparedModelError as error:

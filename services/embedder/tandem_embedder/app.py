@@ -1,5 +1,6 @@
 """Composition root of the HTTP side: combine routes, service and wrappers into one ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,10 +20,16 @@ from tandem_runtime.request_id import AsgiApp
 from tandem_runtime.server_tls import ServerTls, TlsEvents
 from tandem_runtime.token_guard import require_token, token_refusal
 from tandem_runtime.tokens import Tokens
+from tandem_runtime.tracing import Tracer
+from tandem_runtime.tracing_setup import CLOSE_SECONDS
 
 
 def make_app(
-    service: Service, settings: Settings, tokens: Tokens | None = None, tls: ServerTls | None = None
+    service: Service,
+    settings: Settings,
+    tokens: Tokens | None = None,
+    tls: ServerTls | None = None,
+    tracer: Tracer | None = None,
 ) -> AsgiApp:
     """Return the embedder as an ASGI application; its lifespan starts and drains ``service``.
 
@@ -31,6 +38,7 @@ def make_app(
         settings: its settings.
         tokens: tokens that callers must show; None serves every caller. The probes stay open.
         tls: certificate of the server, to renew and to report; None serves plain HTTP.
+        tracer: records a span of each request; None records none.
     """
     tokens = tokens or Tokens()
     renewals = tokens.renewals()
@@ -52,6 +60,8 @@ def make_app(
             await service.stop()
             if log is not None:
                 log.flush()
+            if tracer is not None:
+                await asyncio.to_thread(tracer.close, CLOSE_SECONDS)
 
     work: dict[str, AsgiApp] = {
         PATH: EmbedRoute(service, service.metrics, BodyLimits(settings.max_body_bytes, memory)),
@@ -63,4 +73,5 @@ def make_app(
     }
     origin = OriginRules(allowed_hosts(settings.host, settings.allowed_hosts), "TANDEM_EMBEDDER_ALLOWED_HOSTS")
     observers = [log.record] if log is not None else []
-    return with_lifespan(edge(route_by_path(routes, not_found), origin=origin, observers=observers), running())
+    app = edge(route_by_path(routes, not_found), origin=origin, observers=observers, tracer=tracer)
+    return with_lifespan(app, running())

@@ -22,6 +22,7 @@ from tandem_embedder.errors import LimitExceeded
 from tandem_embedder.passages.shape import PassageShape, shape_of
 from tandem_embedder.passages.slices import PassageRow, PassageSlices, Slice
 from tandem_embedder.ports import Splitter, Tokenizer, Vectors
+from tandem_runtime.trace import current_span
 
 PARTS_OF_WAVE: Final = 4
 """Number of parts in flight, so that the model does not wait between two."""
@@ -178,7 +179,11 @@ class _Source:
         """Return the next slice; None after the last. Cancellation takes effect between slices."""
         started = self._clock()
         found = await self._tokenizer.run(self._lane, self._step)
-        self.seconds += self._clock() - started
+        ended = self._clock()
+        self.seconds += ended - started
+        span = current_span()
+        if span is not None:
+            span.record("tokenize", started, ended)
         return found
 
     def _step(self, tokenizer: Tokenizer) -> Slice | None:

@@ -20,6 +20,7 @@ from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
 from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
 from tandem_runtime.durations import duration
+from tandem_runtime.trace import current_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,9 @@ class EmbedTexts:
             tokens=sum(estimate_tokens(text, longest) for text in request.texts) if work is None else work.tokens,
             chars=chars,
         )
+        span = current_span()
+        if span is not None:
+            span.admitted()
         try:
             async with asyncio.timeout(seconds):
                 if work is not None:
@@ -112,6 +116,9 @@ class EmbedTexts:
         started = self._clock()
         tokenized = await self._tokenizer.tokenize(request.priority, self._prompted(request))
         tokenize_seconds = self._clock() - started
+        span = current_span()
+        if span is not None:
+            span.record("tokenize", started, started + tokenize_seconds)
         if not request.truncate:
             check_lengths(tokenized, self._model.max_seq_length)
         tokens = [len(text.ids) for text in tokenized]

@@ -105,6 +105,19 @@ class Metrics:
             "tls_handshakes_failed", "TLS handshakes with clients that failed, by reason.", "reason"
         )
 
+        self._spans_exported = self._counter("spans_exported", "Spans that the collector has taken (TANDEM_TRACING).")
+        self._spans_dropped = self._counter(
+            "spans_dropped", "Spans that were lost, by reason: queue_full, export_failed or shutdown.", "reason"
+        )
+
+    def spans_exported(self, spans: int) -> None:
+        """Count exported spans; any thread may call it."""
+        self._spans_exported.inc(spans)
+
+    def spans_dropped(self, reason: str, spans: int) -> None:
+        """Count lost spans; any thread may call it."""
+        self._spans_dropped.labels(reason).inc(spans)
+
     def tls_expires(self, at: float) -> None:
         """Report when the server's certificate expires; seconds since 1970."""
         self._tls_expiry.labels("server").set(at)

@@ -15,7 +15,10 @@ from tandem_runtime.server_tls import load_server_tls
 from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
 from tandem_runtime.settings import SettingsError
+from tandem_runtime.span_export import ExportEvents
 from tandem_runtime.tokens import InvalidTokens, Tokens
+from tandem_runtime.tracing_setup import build_tracer
+from tandem_runtime.version import version
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +48,10 @@ def serve(settings: Settings, manifest: Manifest | None, loading: "Future[Loaded
         logs.flush()
         os._exit(2)  # a thread loads the model
     service = Service(settings, manifest, loading)
+    events = ExportEvents(service.metrics.spans_exported, service.metrics.spans_dropped)
+    tracer = build_tracer("embedder", version(), os.environ, events, wanted=settings.tracing)
     server = DrainingServer(
-        make_app(service, settings, tokens, tls),
+        make_app(service, settings, tokens, tls, tracer),
         host=settings.host,
         port=settings.port,
         shutdown_timeout=settings.shutdown_timeout,

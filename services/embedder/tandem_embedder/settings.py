@@ -182,6 +182,13 @@ class Settings:
     log_level: str = setting(
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"
     )
+    tracing: bool = setting(
+        "TRACING",
+        False,
+        boolean,
+        "Record spans of requests and send them to an OpenTelemetry collector; OTEL_EXPORTER_OTLP_ENDPOINT and the "
+        "variables beside it say where to and how many. It needs the extra tracing, and 20 MiB of memory",
+    )
     access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request, at about 30 microseconds each")
 
     def __post_init__(self) -> None:

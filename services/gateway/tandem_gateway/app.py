@@ -1,6 +1,7 @@
 """The composition root: builds the gateway and its ASGI application from the settings."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from tandem_gateway.composition.routes import build_routes, compose_app
 from tandem_gateway.composition.store_url import with_store_url
 from tandem_gateway.composition.stores import open_store
 from tandem_gateway.composition.tokens import build_tokens
-from tandem_gateway.composition.use_cases import build_use_cases
+from tandem_gateway.composition.use_cases import Hooks, build_use_cases
 from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.embedder_token import load_tokens
 from tandem_gateway.http.auditing import AuditLog
@@ -33,6 +34,9 @@ from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.renewal import renewing
 from tandem_runtime.request_id import AsgiApp
 from tandem_runtime.server_tls import ServerTls, TlsEvents
+from tandem_runtime.span_export import ExportEvents
+from tandem_runtime.tracing import Tracer
+from tandem_runtime.tracing_setup import CLOSE_SECONDS, build_tracer
 
 _FLUSH_SECONDS: Final = 2.0
 
@@ -50,18 +54,22 @@ class GatewayComponents:
     renewals: Sequence[Callable[[], None]] = ()
     """Read changed files again; each blocks."""
     rerank_servers: RerankPool | None = None
+    tracer: Tracer | None = None
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
     """Build the gateway.
 
     Raises:
-        SettingsError: a TLS or token file cannot be used, or nothing protects a gateway that others can reach.
+        SettingsError: a TLS or token file cannot be used, nothing protects a gateway that others can reach, or tracing
+            is on and its packages are not installed or a variable of OpenTelemetry is wrong.
         StorageError: the API keys cannot be read.
     """
     tls = load_tls(settings)
     tokens = load_tokens(settings)
     metrics = Metrics(__version__)
+    tracing_events = ExportEvents(metrics.tracing.exported, metrics.tracing.dropped)
+    tracer = build_tracer("gateway", __version__, os.environ, tracing_events, wanted=settings.tracing)
     stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls, tokens=tokens)
     canary = None
     if tls is not None:
@@ -86,7 +94,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
             canary,
             rerank_servers,
             lambda: served_model(stable.state()),
-            spent=spent,
+            hooks=Hooks(spent, tracer),
         ),
         traffic,
         metrics,
@@ -98,7 +106,9 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     gateway.also_share("traffic", sharing.follow)
     if rerank_servers is not None:
         gateway.also_run("rerank servers", rerank_servers.follow)
-    return GatewayComponents(gateway, pools, traffic, sharing, metrics, memory, tokens.renewals(), rerank_servers)
+    return GatewayComponents(
+        gateway, pools, traffic, sharing, metrics, memory, tokens.renewals(), rerank_servers, tracer
+    )
 
 
 def make_app(
@@ -142,10 +152,13 @@ def make_app(
                 components.rerank_servers.close()
             if log is not None:
                 log.flush()
+            if components.tracer is not None:
+                await asyncio.to_thread(components.tracer.close, CLOSE_SECONDS)
             if audit_writer is not None:
                 await asyncio.to_thread(audit_writer.flush, _FLUSH_SECONDS)
 
     routes = build_routes(gateway, settings, components.memory, lifespan, components.sharing, metrics.embeddings)
+    routes = replace(routes, tracer=components.tracer)
     if not hot_routes:
         routes = replace(routes, hot=())
     audit = None

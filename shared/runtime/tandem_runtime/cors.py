@@ -35,7 +35,8 @@ REQUEST_HEADERS: Final = (
 EXPOSED: Final = (
     "allow", "etag", "location", "mcp-protocol-version", "mcp-session-id", "ratelimit", "ratelimit-limit",
     "ratelimit-policy", "ratelimit-remaining", "ratelimit-reset", "retry-after", "retry-after-ms", "www-authenticate",
-    "x-should-retry", headers.POSITION, headers.REQUEST_ID, headers.TRUNCATED_DOCUMENTS, headers.TRUNCATED_INPUTS,
+    "x-should-retry", headers.POSITION, headers.REQUEST_ID, headers.TRACEPARENT, headers.TRUNCATED_DOCUMENTS,
+    headers.TRUNCATED_INPUTS,
 )  # fmt: skip
 """Headers of replies that a page may read."""
 

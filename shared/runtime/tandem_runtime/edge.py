@@ -11,12 +11,17 @@ from tandem_contract import headers
 from tandem_runtime import logs, trace
 from tandem_runtime.client_connection import connection_of
 from tandem_runtime.cors import ALLOWED, CrossOrigin
-from tandem_runtime.http import CLIENT_GONE
+from tandem_runtime.http import CLIENT_GONE, ROUTE
 from tandem_runtime.origin import OriginRules
 from tandem_runtime.request_id import HEADER, ID, AsgiApp, Message, Receive, Scope, Send, choose_request_id, header
+from tandem_runtime.tracing import Tracer, end_request
 
 _TRACEPARENT: Final = headers.TRACEPARENT.encode()
 _TRACESTATE: Final = headers.TRACESTATE.encode()
+_UNTRACED: Final = frozenset(("/livez", "/readyz", "/healthz", "/metrics"))
+"""Paths that probes and scrapers ask every few seconds; their spans would hide the others."""
+_SPAN: Final = "tandem.span"
+"""Scope key of the request's span."""
 
 Observer = Callable[[Scope, int, float], None]
 """Called with a request's scope, the response status (499: the client disconnected) and the duration in seconds."""
@@ -28,6 +33,7 @@ def edge(
     origin: OriginRules | None = None,
     cors: CrossOrigin | None = None,
     observers: Sequence[Observer] = (),
+    tracer: Tracer | None = None,
 ) -> AsgiApp:
     """Return the application that a server runs.
 
@@ -38,7 +44,11 @@ def edge(
         origin: rules that refuse requests by their origin; None refuses no request.
         cors: rules that let pages of other origins call the service; None adds no header and answers no preflight.
         observers: called after every request.
+        tracer: records a span of each request, except for probes and metrics, and tells its ``traceparent`` in the
+            reply; None records none.
     """
+    if tracer is not None:
+        observers = (*observers, _end)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,12 +64,15 @@ def edge(
                 traced = True
         chosen = scope[ID] = choose_request_id(given)
         token = logs.request_id.set(chosen.decode())
-        trace_token = trace.current.set(_trace_of(scope)) if traced else None
+        context = _trace_of(scope) if traced else None
+        extra: Sequence[tuple[bytes, bytes]] = ()
+        if tracer is not None:
+            context, extra = _begin(tracer, scope, context)
+        trace_token = trace.current.set(context)
         connection = connection_of(scope)
         status = CLIENT_GONE
-        cross_origin: Sequence[tuple[bytes, bytes]] = ()
         if cors is not None:
-            cross_origin = cors.headers(header(scope, b"origin"))
+            extra = (*extra, *cors.headers(header(scope, b"origin")))
             scope[ALLOWED] = cors.allows(header(scope, b"origin"))
 
         async def send_with_id(message: Message) -> None:
@@ -67,7 +80,7 @@ def edge(
             if message["type"] == "http.response.start":
                 if connection is None or not connection.gone:
                     status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (HEADER, chosen), *cross_origin]
+                message["headers"] = [*message.get("headers", ()), (HEADER, chosen), *extra]
             await send(message)
 
         try:
@@ -84,10 +97,29 @@ def edge(
                 for observe in observers:
                     observe(scope, status, seconds)
             logs.request_id.reset(token)
-            if trace_token is not None:
-                trace.current.reset(trace_token)
+            trace.current.reset(trace_token)
 
     return wrapped
+
+
+def _begin(
+    tracer: Tracer, scope: Scope, incoming: trace.TraceContext | None
+) -> tuple[trace.TraceContext | None, tuple[tuple[bytes, bytes], ...]]:
+    """Begin the span of a request; return the trace of its task, and the header of its reply that tells it."""
+    if scope["path"] in _UNTRACED:
+        return incoming, ()
+    context = tracer.request(scope["method"], incoming)
+    if context.span is not None:
+        scope[_SPAN] = context.span
+        context.span.set("tandem.request_id", scope[ID].decode())
+    return context, ((_TRACEPARENT, context.parent.encode()),)
+
+
+def _end(scope: Scope, status: int, seconds: float) -> None:
+    """End the span of a request; an ``Observer``."""
+    span: trace.Span | None = scope.pop(_SPAN, None)
+    if span is not None:
+        end_request(span, scope["method"], status, scope.get(ROUTE))
 
 
 def _trace_of(scope: Scope) -> trace.TraceContext | None:

@@ -1,13 +1,15 @@
-"""W3C Trace Context: the service forwards the caller's trace headers unchanged and logs the trace id.
+"""W3C Trace Context: reads and writes ``traceparent`` and ``tracestate``, and knows the trace of the running task.
 
-The specification requires this of a service that records no spans of its own
-(https://www.w3.org/TR/trace-context/, sections 2.3 and 4). The service never begins a trace.
+The specification is at https://www.w3.org/TR/trace-context/. A service that records no spans forwards the caller's
+headers unchanged and begins no trace (sections 2.3 and 4). A service that records spans forwards the id of its own span
+instead; see ``tracing``. In both cases each log line has the trace id.
 """
 
 import contextvars
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, NamedTuple, Protocol
 
 from tandem_contract import headers
 
@@ -22,6 +24,51 @@ _PARENT = re.compile(
 _STATE = re.compile(r"[\x20-\x7e\t]*\Z")
 
 
+Kind = Literal["internal", "client", "server"]
+Value = str | int | float | bool
+Failure = BaseException | str | None
+"""Why an operation failed: an exception or the name of a kind of error; None if it did not."""
+
+
+class Span(Protocol):
+    """One recorded operation. Use it only in the event loop. No method raises or blocks.
+
+    Times are seconds of ``time.monotonic``. Attributes must not have the content of a document, a query or a key.
+    """
+
+    @property
+    def context(self) -> "TraceContext":
+        """The context that names this span as the parent; ``TraceContext.span`` is this span."""
+
+    def child(
+        self, name: str, *, kind: Kind = "internal", links: Sequence["TraceContext"] = (), started: float | None = None
+    ) -> "Span":
+        """Begin a child; ``started`` is None for now. End it with ``end``."""
+
+    def record(
+        self,
+        name: str,
+        started: float,
+        ended: float,
+        *,
+        links: Sequence["TraceContext"] = (),
+        error: Failure = None,
+    ) -> None:
+        """Record a child that has ended."""
+
+    def admitted(self) -> None:
+        """Record the child ``admission``, from the begin of this span until now; only the first call counts."""
+
+    def set(self, name: str, value: Value) -> None:
+        """Set an attribute."""
+
+    def rename(self, name: str) -> None:
+        """Change its name."""
+
+    def end(self, error: Failure = None, *, ended: float | None = None) -> None:
+        """End it; of an exception only the type is recorded, because its message may quote a request."""
+
+
 @dataclass(frozen=True, slots=True)
 class TraceContext:
     """A valid traceparent, with its tracestate if that may be forwarded."""
@@ -30,6 +77,8 @@ class TraceContext:
     state: str | None
     trace_id: str
     """32 hexadecimal digits."""
+    span: Span | None = None
+    """The service's own span that ``parent`` names; None if the service does not record this trace."""
 
 
 current: contextvars.ContextVar[TraceContext | None] = contextvars.ContextVar("tandem_trace", default=None)
@@ -60,3 +109,36 @@ def headers_of(trace: TraceContext) -> dict[str, str]:
     if trace.state is not None:
         found[headers.TRACESTATE] = trace.state
     return found
+
+
+class Ids(NamedTuple):
+    """The numbers in a traceparent."""
+
+    trace_id: int
+    """128 bits, not 0."""
+    span_id: int
+    """64 bits, not 0."""
+    flags: int
+    """8 bits; the lowest says whether the trace is sampled."""
+
+
+def ids_of(parent: str) -> Ids:
+    """Return the numbers in a valid traceparent."""
+    _, trace_id, span_id, flags = parent.split("-")[:4]
+    return Ids(int(trace_id, 16), int(span_id, 16), int(flags, 16))
+
+
+def trace_id_of(parent: str) -> str:
+    """Return the 32 hexadecimal digits of the trace id in a valid traceparent."""
+    return parent[3:35]
+
+
+def parent_of(ids: Ids) -> str:
+    """Return the traceparent, of version 00, with these numbers."""
+    return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.flags:02x}"
+
+
+def current_span() -> Span | None:
+    """Return the span of the running task; None if none is recorded."""
+    traced = current.get()
+    return None if traced is None else traced.span

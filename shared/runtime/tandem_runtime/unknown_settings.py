@@ -152,6 +152,7 @@ NAMES: Final = (
     "TLS_CERT_FILE",
     "TLS_CLIENT_CA_FILE",
     "TLS_KEY_FILE",
+    "TRACING",
     "USAGE_DAYS",
     "WORKERS",
     "WRITE_TIMEOUT_SECONDS",

@@ -3,7 +3,7 @@
 from importlib import metadata
 from typing import Final
 
-DISTRIBUTION: Final = "tandem-search"
+DISTRIBUTION: Final = "tandem-services"
 
 
 def version() -> str:

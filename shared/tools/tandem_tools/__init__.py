@@ -1,4 +1,4 @@
-"""A process runner, an API client and a sample corpus for the benchmark, ``deploy/local`` and the tests.
+"""A process runner, an API client and a sample corpus for the command line, the benchmark and the tests.
 
 No service imports this package, and no image contains it. It needs httpx2 and the contract.
 """

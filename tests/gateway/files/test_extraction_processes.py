@@ -168,5 +168,5 @@ async def test_a_format_without_its_package_names_the_extra(monkeypatch: pytest.
     for name in ("a.pdf", "a.docx", "a.html"):
         found, _ = await read(name, b"x")
         assert found.error is not None
-        assert "pip install 'tandem-search[gateway,files]'" in found.error
+        assert "pip install 'tandem-services[gateway,files]'" in found.error
     assert (await read("a.md", b"x"))[0].error is None

@@ -89,3 +89,22 @@ def test_a_storage_that_cannot_be_reached_is_an_error(monkeypatch: pytest.Monkey
             list(files.read("x"))
     assert "s3://none/prefix" in raised.value.detail
     assert "s3" not in str(raised.value)
+
+
+@pytest.mark.parametrize("endpoint", ["", "minio:9000", "ftp://minio"])
+def test_an_endpoint_that_is_no_url_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, endpoint: str):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(StorageUnavailable, match="AWS_ENDPOINT_URL has to be a URL"):
+        ObjectStorage("s3://some/prefix")
+
+
+def test_a_panic_of_the_library_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    for name, value in {
+        "ENDPOINT_URL": "http://",
+        "REGION": "r",
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with pytest.raises(StorageUnavailable):
+        ObjectStorage("s3://some/prefix").names("folder")

@@ -13,7 +13,7 @@ from tandem_runtime.settings import SettingsError
 
 def test_without_its_package_the_setting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp", None)
-    with pytest.raises(SettingsError, match=r"TANDEM_MCP: the package mcp is not installed; install tandem-search"):
+    with pytest.raises(SettingsError, match=r"TANDEM_MCP: the package mcp is not installed; install tandem-services"):
         make_app(Settings(data_dir=tmp_path, mcp=True), lambda: None)
     make_app(Settings(data_dir=tmp_path), lambda: None)
 

@@ -14,7 +14,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tests.gateway.ports.backends import Backend, BehindPgBouncer, InMemory, InPostgres, InSqlite, Store
 
 _BACKENDS: Final = (InMemory, InSqlite, InPostgres)
-_ALSO_BEHIND_PGBOUNCER: Final = {"test_embedding_queue", "test_retry"}
+_ALSO_BEHIND_PGBOUNCER: Final = {"test_embedding_queue", "test_position", "test_retry"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,5 +1,6 @@
 """The behaviour that all stores share for their position."""
 
+import asyncio
 import re
 
 import pytest
@@ -30,3 +31,18 @@ async def test_a_strong_search_asks_the_store(store: Store):
 async def test_a_position_that_the_store_has_is_reached_at_once(store: Store, back: int):
     await store.accept("job", "default", [document("a")], NOW)
     await store.position.reach(max(0, store.position.last - back), 0.0)
+
+
+async def test_the_store_has_what_was_acknowledged_before_it_is_asked(store: Store):
+    for number in range(3):
+        await store.accept(f"job {number}", "default", [document("a", f"text {number}")], NOW)
+        acknowledged = store.position.last
+        asked = await store.position.ask(10.0)
+        # None if each index asks.
+        assert asked is None or asked == acknowledged
+
+
+async def test_several_searches_ask_at_once(store: Store):
+    await store.accept("job", "default", [document("a")], NOW)
+    asked = await asyncio.gather(*(store.position.ask(10.0) for _ in range(20)))
+    assert set(asked) in ({None}, {store.position.last})

@@ -1,9 +1,11 @@
 """The position of a shared store, as one gateway knows it."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
+from tandem_gateway.adapters.postgres.history import Commit
 from tandem_gateway.adapters.postgres.position import BOUND_SECONDS, PostgresPosition
 from tandem_gateway.errors import NotReady, StorageUnavailable
 
@@ -19,9 +21,9 @@ class Known(PostgresPosition):
         self.looks = 0
         super().__init__(self._look_at_it, clock=lambda: self.now)
 
-    async def _look_at_it(self) -> None:
+    async def _look_at_it(self, timeout: float) -> Commit | None:
         self.looks += 1
-        self.note(STORE, self.committed)
+        return Commit(STORE, self.committed, UUID(int=self.committed))
 
 
 def test_the_position_never_goes_back():
@@ -53,6 +55,19 @@ def test_bounded_staleness_asks_the_store_after_the_watch_has_failed_for_long():
     assert known.wanted("bounded", None) is None
 
 
+async def test_the_position_that_the_store_tells_is_known_afterwards():
+    known = Known(committed=9)
+    assert (await known.ask(5.0), known.last, known.store_id) == (9, 9, STORE)
+
+
+async def test_no_position_if_the_store_did_not_prove_its_history():
+    async def unproven(timeout: float) -> None:
+        return None
+
+    known = PostgresPosition(unproven)
+    assert (await known.ask(5.0), known.last) == (None, 0)
+
+
 async def test_a_position_of_another_gateway_needs_one_look():
     known = Known(committed=9)
     await known.reach(8, 5.0)
@@ -77,7 +92,7 @@ async def test_a_position_that_does_not_come_is_refused():
 
 
 async def test_a_store_that_cannot_be_read_is_no_late_position():
-    async def fail() -> None:
+    async def fail(timeout: float) -> None:
         raise StorageUnavailable("gone")
 
     with pytest.raises(StorageUnavailable):

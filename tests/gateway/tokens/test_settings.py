@@ -126,7 +126,7 @@ def test_without_its_packages_the_settings_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    assert f"the package {package} is not installed; install tandem-search[gateway,jwt]" in refused(
+    assert f"the package {package} is not installed; install tandem-services[gateway,jwt]" in refused(
         tmp_path, jwt_secret=SECRET
     )
     make_app(Settings(data_dir=tmp_path), lambda: None)

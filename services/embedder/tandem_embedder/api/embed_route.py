@@ -13,7 +13,7 @@ import msgspec
 
 from tandem_contract import headers
 from tandem_contract.decoding import Body, InvalidMessage, decode_json, decode_msgpack
-from tandem_contract.embed import Chunking, EmbedRequest
+from tandem_contract.embed import PATH, Chunking, EmbedRequest
 from tandem_embedder.api.embed_replies import EmbedReplies
 from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.api.replies import internal, of_error
@@ -22,7 +22,7 @@ from tandem_embedder.embedded import Embedded
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.metrics import Metrics
 from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_runtime.http import CLIENT_GONE, Reply, refusal, shutting_down
+from tandem_runtime.http import CLIENT_GONE, ROUTE, Reply, refusal, shutting_down
 from tandem_runtime.json_slices import find_array
 from tandem_runtime.memory import FREE_BYTES, MemoryBudget, memory_bytes
 from tandem_runtime.request_id import Receive, Scope, Send
@@ -80,6 +80,7 @@ class EmbedRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        scope[ROUTE] = PATH
         started = time.perf_counter()
         try:
             reply = await self._answer(scope, receive, started)

@@ -24,9 +24,11 @@ import numpy as np
 from tandem_embedder.batching.admission import DrainRate
 from tandem_embedder.batching.batch_queue import Batch, BatchLimits, BatchQueue, Entry
 from tandem_embedder.batching.lanes import LANES, Lane, extra_runs, has_room
+from tandem_embedder.batching.spans import RequestSpans, begin_batch
 from tandem_embedder.batching.worker_threads import WorkerThreads
 from tandem_embedder.errors import DeadlineExceeded, EmbedderError, ModelError, NotReady
 from tandem_embedder.ports import BatchReport, Ids, Model, Observer, Vectors
+from tandem_runtime.trace import Span, current_span
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Ticket:
     remaining: int
     queue_seconds: float = 0.0
     """Longest queue time among the request's texts."""
+    spans: RequestSpans | None = None
+    """Records the request's wait and its batches; None if the request is not traced."""
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -60,6 +64,8 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
 
     batch: Batch[_Payload]
     waits: list[float]
+    span: Span | None
+    """None if no request of the batch is traced."""
 
 
 @dataclass(slots=True)
@@ -135,6 +141,7 @@ class Scheduler:
         """
         if self._refusal is not None:
             raise NotReady(self._refusal, retry_after_seconds=1.0)
+        span = current_span()
         loop, now = asyncio.get_running_loop(), self._clock()
         entry_ids = range(self._next_id, self._next_id + len(texts))
         self._next_id = entry_ids.stop
@@ -145,6 +152,7 @@ class Scheduler:
             rows=[None] * len(texts),
             entry_ids=entry_ids,
             remaining=len(texts),
+            spans=None if span is None else RequestSpans(span, now),
         )
         for index, (entry_id, ids) in enumerate(zip(entry_ids, texts, strict=True)):
             payload = _Payload(ticket, index, ids)
@@ -202,7 +210,9 @@ class Scheduler:
 
     def _begin(self, batch: Batch[_Payload]) -> None:
         started = self._clock()
-        run = _Run(batch, [started - entry.arrival for entry in batch.entries])
+        requests = [entry.payload.ticket.spans for entry in batch.entries if entry.payload.ticket.spans is not None]
+        span = begin_batch(requests, batch, started) if requests else None
+        run = _Run(batch, [started - entry.arrival for entry in batch.entries], span)
         self._in_model.add(run)
         self._threads.call([entry.payload.ids for entry in batch.entries], partial(self._finish, run))
 
@@ -213,6 +223,8 @@ class Scheduler:
             error = outcome.error
             if error is not None and not isinstance(error, Exception):
                 raise error
+            if run.span is not None:
+                run.span.end(error)
             self._settle(run, outcome)
             self._in_model.remove(run)
         except BaseException as death:  # a dead worker must stop the service, whatever the cause
@@ -250,6 +262,8 @@ class Scheduler:
             ticket.remaining -= 1
             ticket.on_progress(entry.tokens)
             if ticket.remaining == 0:
+                if ticket.spans is not None:
+                    ticket.spans.end()
                 rows = [row for row in ticket.rows if row is not None]
                 ticket.future.set_result(rows[0] if len(rows) == 1 else np.concatenate(rows))
 
@@ -266,6 +280,8 @@ class Scheduler:
     def _fail(self, ticket: Ticket, error: EmbedderError) -> None:
         """Fail a request, and drop its queued texts."""
         self._drop(ticket)
+        if ticket.spans is not None:
+            ticket.spans.end(error)
         if not ticket.future.done():
             ticket.future.set_exception(error)
 

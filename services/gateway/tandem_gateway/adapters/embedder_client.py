@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -34,6 +35,7 @@ from tandem_runtime import trace
 from tandem_runtime.durations import duration
 from tandem_runtime.logs import request_id
 from tandem_runtime.tokens import Tokens
+from tandem_runtime.tracing import within
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ _HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
 _UNREACHABLE: Final = "an embedder cannot be reached"
 _REFUSES_TOKEN: Final = "an embedder refuses the gateway's token"  # noqa: S105 - a message
 _UNREADABLE: Final = "an embedder's description of its model cannot be read and is ignored"
+
+_CALL: Final = f"POST {embed.PATH}"
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -88,6 +92,7 @@ class HttpEmbedder:
         """
         self._tokens = tokens or Tokens()
         self._url = url
+        self._address = urlsplit(url).hostname or ""
         self._client = client
         self._on_call = on_call
         self._told: str | None = None
@@ -97,6 +102,20 @@ class HttpEmbedder:
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, split: Split | None = None
     ) -> Embeddings:
         """Return the vectors of texts; see ``Embedder.embed``."""
+        span = trace.current_span()
+        if span is None:
+            return await self._embed(texts, kind, priority, timeout, split)
+        with within(span.child(_CALL, kind="client")) as call:
+            call.set("http.request.method", "POST")
+            call.set("server.address", self._address)
+            call.set("tandem.kind", kind)
+            call.set("tandem.priority", priority)
+            call.set("tandem.texts", len(texts))
+            return await self._embed(texts, kind, priority, timeout, split)
+
+    async def _embed(
+        self, texts: Sequence[str], kind: Kind, priority: Priority, timeout: float, split: Split | None
+    ) -> Embeddings:
         started = time.monotonic()
         outcome = "error"
         try:

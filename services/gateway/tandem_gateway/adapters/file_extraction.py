@@ -76,7 +76,7 @@ class ExtractionProcesses:
         if found.package in self._missing:
             return Extraction(
                 error=f"the gateway reads {found.name} only with its extra {EXTRA!r}, which is not installed: "
-                f"pip install 'tandem-search[gateway,{EXTRA}]'"
+                f"pip install 'tandem-services[gateway,{EXTRA}]'"
             )
         async with self._free:
             run = _Run(self._limits, file, task, hold)

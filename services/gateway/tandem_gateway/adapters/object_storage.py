@@ -5,6 +5,7 @@ AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL, and those of the roles of c
 with http:// is reached without TLS.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ _PART_BYTES: Final = 16 << 20
 _PARTS_AT_ONCE: Final = 2
 """Parts in memory during an upload."""
 _MAX_ERROR: Final = 300
+_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+"""Variables of the library that name the address of the storage."""
 
 
 class ObjectStorage:
@@ -38,6 +41,11 @@ class ObjectStorage:
         Raises:
             StorageUnavailable: the settings of the library are wrong.
         """
+        for variable in _ENDPOINTS:
+            # The library takes any text, and panics at the first request.
+            endpoint = os.environ.get(variable)
+            if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+                raise StorageUnavailable(f"{variable} has to be a URL that begins with http:// or https://")
         self._url = url
         self._stopped = threading.Event()
         with self._translated():
@@ -93,7 +101,10 @@ class ObjectStorage:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (BaseError, OSError) as error:
+        except BaseException as error:
+            # A panic of the library is no Exception: it would end the task that shares snapshots.
+            if not isinstance(error, (BaseError, OSError)) and type(error).__name__ != "PanicException":
+                raise
             self._check()  # the library wraps what the pieces of an upload raise
             told = " ".join(str(error).split())[:_MAX_ERROR]
             raise StorageUnavailable(

@@ -17,5 +17,8 @@ class SolePosition:
     def wanted(self, consistency: Consistency, after: int | None) -> None:
         """Let every search ask the store; see ``StorePosition.wanted``."""
 
+    async def ask(self, timeout: float) -> None:
+        """Let each index ask the store; see ``StorePosition.ask``."""
+
     async def reach(self, position: int, timeout: float) -> None:
         """Return at once: the store has every position that it ever had; see ``StorePosition.reach``."""

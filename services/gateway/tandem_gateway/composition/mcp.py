@@ -39,7 +39,8 @@ def build_mcp(gateway: Gateway, settings: Settings, bodies: BodyLimits, lifespan
         return None
     if find_spec("mcp") is None:
         raise SettingsError(
-            "TANDEM_MCP: the package mcp is not installed; install tandem-search[gateway,mcp], or set TANDEM_MCP=false"
+            "TANDEM_MCP: the package mcp is not installed; install tandem-services[gateway,mcp], "
+            "or set TANDEM_MCP=false"
         )
     # Only if MCP is on: these modules take 40 MiB.
     from tandem_gateway.http.mcp.server import McpService  # noqa: PLC0415

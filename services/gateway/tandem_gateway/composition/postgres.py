@@ -150,6 +150,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         store.removals_kept = _REMOVALS_KEPT
 
         def noted(commit: Commit) -> None:
+            store.check.seen(commit)
             store.position.note(commit.store_id, commit.number)
 
         def open_feed() -> PostgresIndexFeed:

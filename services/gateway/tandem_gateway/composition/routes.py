@@ -33,6 +33,7 @@ from tandem_runtime.http import Endpoint, route_by_path
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.origin import OriginRules, allowed_hosts
 from tandem_runtime.request_id import AsgiApp
+from tandem_runtime.tracing import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,13 @@ class Routes:
         hot: endpoints of fixed paths, which are served before Litestar.
         others: application that serves every other path, and the lifespan.
         operations: the operations of all routes, for the audit log; None for no such log.
+        tracer: records a span of each request; None records none.
     """
 
     hot: Sequence[Endpoint]
     others: AsgiApp
     operations: Operations | None = None
+    tracer: Tracer | None = None
 
 
 def build_routes(
@@ -146,4 +149,4 @@ def compose_app(
         )
     if audit is not None:
         app = audit.traced(app)
-    return with_shaped_errors(edge(app, origin=origin, cors=cors, observers=observers))
+    return with_shaped_errors(edge(app, origin=origin, cors=cors, observers=observers, tracer=routes.tracer))

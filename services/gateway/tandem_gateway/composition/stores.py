@@ -109,5 +109,5 @@ def _require(variable: str, package: str, extras: str) -> None:
     """
     if find_spec(package) is None:
         raise SettingsError(
-            f"{variable}: the package {package} is not installed; install tandem-search[gateway,{extras}]"
+            f"{variable}: the package {package} is not installed; install tandem-services[gateway,{extras}]"
         )

@@ -35,7 +35,7 @@ def build_tokens(settings: Settings, metrics: Metrics) -> TokenAuthentication | 
         if find_spec(package) is None:
             raise SettingsError(
                 f"TANDEM_JWT_JWKS, TANDEM_JWT_SECRET: the package {package} is not installed; install "
-                "tandem-search[gateway,jwt], or leave out the settings of JWT"
+                "tandem-services[gateway,jwt], or leave out the settings of JWT"
             )
     # Only if JWT is on: these modules take 10 to 15 MiB.
     from tandem_gateway.adapters.jwt.keys import secret_key  # noqa: PLC0415

@@ -1,6 +1,7 @@
 """Builds the use cases from the settings."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -25,6 +26,7 @@ from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.job_events import JobEvents
+from tandem_gateway.use_cases.job_traces import JobTraces
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
@@ -39,6 +41,8 @@ from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.sources import Sources
 from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_gateway.use_cases.work_spans import WorkSpans
+from tandem_runtime.tracing import Tracer
 
 # Seconds after which another gateway re-embeds, if the one that does it is gone.
 _LEAD_SECONDS: Final = 30.0
@@ -59,6 +63,19 @@ def request_limits(settings: Settings) -> RequestLimits:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What else follows the work of the use cases."""
+
+    spent: Callable[[str, int], None] = lambda job, tokens: None
+    """Takes the id of a job and the number of tokens that a model read for it."""
+    tracer: Tracer | None = None
+    """Records the embedding of documents; None records nothing."""
+
+
+_NO_HOOKS: Final = Hooks()
+
+
 def build_use_cases(
     settings: Settings,
     storage: OpenStore,
@@ -68,7 +85,7 @@ def build_use_cases(
     rerank_servers: RerankPool | None = None,
     served: Callable[[], ServedModel | None] = lambda: None,
     *,
-    spent: Callable[[str, int], None] = lambda job, tokens: None,
+    hooks: Hooks = _NO_HOOKS,
 ) -> UseCases:
     """Build the use cases.
 
@@ -80,8 +97,10 @@ def build_use_cases(
         rerank_servers: the rerank servers; None to rerank by the embedder's vectors.
         canary: the embedders with which collections are re-embedded; None if there are none.
         served: returns the model that the embedders serve; None if it is not known.
-        spent: takes the id of a job and the number of tokens that a model read for it.
+        hooks: see ``Hooks``.
     """
+    traces = None if hooks.tracer is None else JobTraces()
+    spans = None if hooks.tracer is None or traces is None else WorkSpans(hooks.tracer, traces)
     limits = request_limits(settings)
     waiting = JobWaiting(storage.jobs.unfinished)
     reembedding = ReembeddingWorker(
@@ -114,7 +133,8 @@ def build_use_cases(
             failed=metrics.documents.failed.inc,
             retried=metrics.documents.backed_off,
             mismatched=metrics.documents.fingerprint_mismatches.inc,
-            spent=spent,
+            spent=hooks.spent,
+            claimed=spans.begin if spans is not None else lambda batch, started: None,
         ),
     )
     query_embedder = QueryEmbedder(
@@ -187,7 +207,12 @@ def build_use_cases(
             ),
             rules=ModelRules(settings.model_aliases, settings.strict_model, settings.matryoshka),
         ),
-        ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
+        ingest=Ingest(
+            storage.ingest,
+            on_accepted=embedding.notify,
+            on_skipped=metrics.documents.skipped.inc,
+            traces=traces,
+        ),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify, on_waiting=embedding.notify),
         files=FileExtraction(
             ExtractionProcesses(

@@ -17,6 +17,7 @@ from tandem_gateway.metrics.requests import RequestMetrics
 from tandem_gateway.metrics.reranking import RerankMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
 from tandem_gateway.metrics.tls import TlsMetrics
+from tandem_gateway.metrics.tracing import TracingMetrics
 
 # A "_created" series beside every counter and histogram would add a third to each scrape, and has no reader.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -43,6 +44,7 @@ class Metrics:
         self.callers = CallerMetrics(registry)
         self.access = AccessMetrics(registry)
         self.audit = AuditMetrics(registry)
+        self.tracing = TracingMetrics(registry)
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry
         )

@@ -1,7 +1,8 @@
 """Port for the position of the store: how many commits it has, as far as this gateway knows.
 
-A search that may be behind the store needs a position, which the indexes must have reached. Other searches ask the
-store first, and need none. ``required`` is the position that the current search needs.
+A search needs a position, which the indexes must have reached: one that the client knows, or the one that the store has
+after the search arrived. Without any, each index asks the store. ``required`` is the position that the current search
+needs.
 """
 
 from contextvars import ContextVar
@@ -27,11 +28,24 @@ class StorePosition(Protocol):
         ...
 
     def wanted(self, consistency: Consistency, after: int | None) -> int | None:
-        """Return the position that a search needs; None to ask the store.
+        """Return the position that a search needs; None to ask the store with ``ask``.
 
         Args:
             consistency: of the search.
             after: the position that the client knows; None if it told none.
+        """
+        ...
+
+    async def ask(self, timeout: float) -> int | None:
+        """Ask the store for its position. It has all that was acknowledged before the call, by any gateway.
+
+        Returns:
+            None if each index has to ask the store itself, as it does at no cost if the store has only one gateway.
+
+        Raises:
+            DeadlineExceeded: the store did not answer within ``timeout`` seconds.
+            Overloaded: too many callers wait.
+            StorageError: the store cannot be read, or has lost commits that an index has.
         """
         ...
 

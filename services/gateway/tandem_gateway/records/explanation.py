@@ -1,7 +1,10 @@
 """How a search came to its answer: the time of each stage, and the places of each hit in the rankings."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+from tandem_runtime.trace import Failure, Span, TraceContext, current_span
 
 Stage = Literal["filter", "queue", "embed", "index", "words", "rerank", "fetch"]
 """``filter``: the passages that match the filter. ``queue``: the wait for a call to the embedder. ``embed``: that call.
@@ -9,18 +12,66 @@ Stage = Literal["filter", "queue", "embed", "index", "words", "rerank", "fetch"]
 ``fetch``: the documents of the hits."""
 
 
+SPANS: Final[Mapping[Stage, str]] = {
+    "filter": "filter",
+    "queue": "queue",
+    "embed": "embed",
+    "index": "retrieve dense",
+    "words": "retrieve lexical",
+    "rerank": "rerank",
+    "fetch": "hydrate",
+}
+"""Name of the span of each stage."""
+
+
 @dataclass(slots=True)
 class Stages:
-    """The seconds of each stage of one search so far. A search that is repeated adds to them."""
+    """The seconds of each stage of one search so far, and their spans. A search that is repeated adds to them."""
 
     seconds: dict[Stage, float] = field(default_factory=dict)
     """A stage that did not run is missing."""
     attempts: int = 0
     """Number of retrievals: more than 1 if the store has changed meanwhile."""
+    span: Span | None = None
+    """Span of the search; None if it is not recorded."""
 
-    def add(self, stage: Stage, seconds: float) -> None:
-        """Add seconds to a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+    @classmethod
+    def begin(cls, *, explain: bool = False) -> "Stages | None":
+        """Return what gets the times of a search; None if it is neither explained nor traced."""
+        span = current_span()
+        return cls(span=span) if explain or span is not None else None
+
+    def add(
+        self,
+        stage: Stage,
+        started: float,
+        ended: float,
+        *,
+        links: Sequence[TraceContext] = (),
+        error: Failure = None,
+    ) -> None:
+        """Add the time of a stage.
+
+        Args:
+            stage: which one.
+            started: when it began, by ``time.monotonic``.
+            ended: when it ended.
+            links: the batches that did its work.
+            error: why its result is missing or another; None if it is not.
+        """
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + ended - started
+        if self.span is not None:
+            self.span.record(SPANS[stage], started, ended, links=links, error=error)
+
+    def failed(self, stage: Stage, started: float, ended: float, error: Failure) -> None:
+        """Record a stage that has no result. Its time is no part of an explanation."""
+        if self.span is not None:
+            self.span.record(SPANS[stage], started, ended, error=error)
+
+    def fused(self, started: float, ended: float) -> None:
+        """Record the fusion of two rankings, which is no stage of an explanation."""
+        if self.span is not None:
+            self.span.record("fuse", started, ended)
 
 
 class Place(NamedTuple):

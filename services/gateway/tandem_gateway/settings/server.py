@@ -78,6 +78,13 @@ class ServerOptions:
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"
     )
     access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request")
+    tracing: bool = setting(
+        "TRACING",
+        False,
+        boolean,
+        "Record spans of requests and send them to an OpenTelemetry collector; OTEL_EXPORTER_OTLP_ENDPOINT and the "
+        "variables beside it say where to and how many. It needs the extra tracing, and 20 MiB of memory",
+    )
     mcp: bool = setting(
         "MCP",
         False,

@@ -61,12 +61,15 @@ class DenseSearch:
         """Number of queries that wait for an embedder call or for the index."""
         return self._embedder.queued + self._lookup.queued
 
-    async def search(self, command: SearchCommand, timeout: float | None = None) -> DenseAnswer:
+    async def search(
+        self, command: SearchCommand, timeout: float | None = None, stages: Stages | None = None
+    ) -> DenseAnswer:
         """Return the hits of a search, by descending cosine similarity.
 
         Args:
             command: the search; this method validates it.
             timeout: seconds that the caller will wait. The configured timeout applies if it is shorter.
+            stages: gets the time of each stage; None for a search that is not traced.
 
         Raises:
             InvalidRequest, NotFound: the client must change the request.
@@ -74,7 +77,7 @@ class DenseSearch:
             DeadlineExceeded: the search was not answered in time.
         """
         check_search(command, self._request_limits)
-        answer = await self._find(command, command.top_k, True, timeout)
+        answer = await self._find(command, command.top_k, True, timeout, stages=stages)
         assert isinstance(answer, DenseAnswer)
         return answer
 
@@ -93,7 +96,7 @@ class DenseSearch:
             count: maximum number of passages.
             timeout: as in ``search``.
             among: the passages that may be in the answer, ascending; None for all.
-            stages: gets the time of each stage; None for a search that is not explained.
+            stages: gets the time of each stage; None for a search that is neither explained nor traced.
 
         Raises:
             As ``search``, but for the errors that concern documents.

@@ -37,6 +37,9 @@ from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.use_cases.embedding_pauses import EmbeddingPauses
+from tandem_gateway.use_cases.work_spans import failed, stored
+from tandem_runtime.trace import Span
+from tandem_runtime.tracing import within
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,8 @@ class EmbeddingEvents:
     unreadable: Callable[[int], None] = lambda documents: None
     spent: Callable[[str, int], None] = lambda job, tokens: None
     """The model read so many tokens for a job."""
+    claimed: Callable[[PendingBatch, float], Span | None] = lambda batch, started: None
+    """A batch was claimed, from this time of ``time.monotonic`` on. Returns the span of its embedding, if any."""
 
 
 class EmbeddingWorker:
@@ -140,7 +145,8 @@ class EmbeddingWorker:
     async def _start_calls(self, in_flight: set["asyncio.Task[None]"]) -> bool:
         """Start calls while there are room and pending documents; return whether no pending document is left."""
         while len(in_flight) < self._calls * self._embedder.replicas and time.monotonic() >= self._pauses.not_before:
-            self._pauses.end(time.monotonic())
+            started = time.monotonic()
+            self._pauses.end(started)
             try:
                 batch = await self._queue.claim(self._name, self._batch, self._lease_seconds, self._pauses.paused)
             except StorageError as error:
@@ -148,8 +154,17 @@ class EmbeddingWorker:
                 return False
             if batch is None:
                 return True
-            in_flight.add(asyncio.create_task(self._embed(batch)))
+            in_flight.add(asyncio.create_task(self._traced(batch, started)))
         return False
+
+    async def _traced(self, batch: PendingBatch, started: float) -> None:
+        """Embed a batch, of which the claim began at ``started``, within a span if spans are recorded."""
+        span = self._events.claimed(batch, started)
+        if span is None:
+            await self._embed(batch)
+            return
+        with within(span):
+            await self._embed(batch)
 
     async def _embed(self, batch: PendingBatch) -> None:
         passage_ids = [passage.passage_id for passage in batch.passages]
@@ -175,18 +190,17 @@ class EmbeddingWorker:
                 split=batch.split,
             )
             answered = embedded.fingerprint
-            done = await self._queue.complete(
-                EmbeddedBatch(
-                    batch.collection_id,
-                    passage_ids,
-                    embedded.vectors,
-                    embedded.model,
-                    embedded.fingerprint,
-                    started_at,
-                    embedded.coverages,
-                    embedded.spans,
-                )
+            vectors = EmbeddedBatch(
+                batch.collection_id,
+                passage_ids,
+                embedded.vectors,
+                embedded.model,
+                embedded.fingerprint,
+                started_at,
+                embedded.coverages,
+                embedded.spans,
             )
+            done = await stored(self._queue.complete(vectors))
             self._succeeded(batch, done)
             self._count(embedded.coverages_of_texts())
             self._charge(batch, embedded)
@@ -263,6 +277,7 @@ class EmbeddingWorker:
     async def _give_up(self, batch: PendingBatch, reason: str) -> bool:
         """Fail the document of a batch of one; return whether it is still pending, and the batch had an attempt."""
         (passage,) = batch.passages
+        failed("given_up")
         extra = {"collection": batch.collection, "row": passage.passage_id, "error": reason}
         log.error("a document is given up", extra=extra)
         try:
@@ -284,6 +299,7 @@ class EmbeddingWorker:
 
     def _back_off(self, reason: str, message: str, at_least: float = 0.0) -> None:
         first = self._pauses.back_off(message, time.monotonic(), at_least)
+        failed(reason)
         self._events.retried(reason)
         if first:
             log.warning("embedding waits", extra={"reason": reason, "error": message})

@@ -20,25 +20,32 @@ async def in_fresh_state(
 ) -> R:
     """Search in a state of the store that is as new as the search demands.
 
-    A search with a filter asks the store in any case: a filter that is newer than the vector index would leave out a
-    document that was replaced in between.
+    The store is asked once for the search, after the search arrived. With the position that the store had then, the
+    indexes answer without asking it again.
+
+    For a search with a filter, each index asks: a filter that is newer than the vector index would leave out a document
+    that was replaced in between.
 
     Args:
-        store: knows the store's position; None to ask the store in any case.
+        store: knows the store's position; None to let each index ask.
         command: the search.
         seconds: for all.
         search: searches within the seconds that are left.
 
     Raises:
         NotReady: the store is not known to have the position that the client knows within ``seconds``.
+        DeadlineExceeded, Overloaded, StorageError: as ``StorePosition.ask``.
     """
-    if store is None or command.consistency == "strong" or command.filter is not None:
-        return await search(seconds)
-    wanted = store.wanted(command.consistency, after.get())
-    if wanted is None:
+    if store is None or command.filter is not None:
         return await search(seconds)
     started = time.monotonic()
-    await store.reach(wanted, seconds)
+    wanted = store.wanted(command.consistency, after.get())
+    if wanted is None:
+        wanted = await store.ask(seconds)
+        if wanted is None:
+            return await search(seconds)
+    else:
+        await store.reach(wanted, seconds)
     token = position.required.set(wanted)
     try:
         return await search(seconds - (time.monotonic() - started))

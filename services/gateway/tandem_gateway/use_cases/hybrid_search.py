@@ -81,7 +81,10 @@ class HybridSearch:
             dense, lexical = await self._retrieve(
                 command, count, until, both, stages, degrades=may_degrade, on_vectors=on_vectors
             )
+            started = time.monotonic()
             ranked, answered_by = rank(dense, lexical, command)
+            if stages is not None:
+                stages.fused(started, time.monotonic())
             coverage = dense.coverage
             if answered_by == "lexical":
                 coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
@@ -113,11 +116,16 @@ class HybridSearch:
         self, command: SearchCommand, count: int, until: float, among: Keys | None, stages: Stages | None
     ) -> KeywordCandidates:
         started = time.monotonic()
-        found = await self._lexical.retrieve(
-            command.collection, command.query, count, timeout=until - started, among=among
-        )
+        try:
+            found = await self._lexical.retrieve(
+                command.collection, command.query, count, timeout=until - started, among=among
+            )
+        except BaseException as error:
+            if stages is not None:
+                stages.failed("words", started, time.monotonic(), error)
+            raise
         if stages is not None:
-            stages.add("words", time.monotonic() - started)
+            stages.add("words", started, time.monotonic())
         return found
 
     async def _is_allowed(self, found: Found, command: SearchCommand, until: float) -> bool:

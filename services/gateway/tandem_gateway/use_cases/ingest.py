@@ -11,6 +11,9 @@ from tandem_gateway.records.documents import IdempotencyKey, JobRecord, NewDocum
 from tandem_gateway.records.namespaces import NO_NAMESPACE, Namespace
 from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.idempotency import idempotency_key, with_ids_of
+from tandem_gateway.use_cases.job_traces import JobTraces
+from tandem_runtime.trace import current_span
+from tandem_runtime.tracing import within
 
 _JOB_BYTES: Final = 16
 _IN_THE_LOOP: Final = 1_000
@@ -20,7 +23,8 @@ _IN_THE_LOOP: Final = 1_000
 class Ingest:
     """Stores documents, and calls ``on_accepted`` to notify the embedding task.
 
-    It calls ``on_skipped`` with the number of documents of a new job that were left out.
+    It calls ``on_skipped`` with the number of documents of a new job that were left out. ``traces`` gets the trace of
+    each job's request.
     """
 
     def __init__(
@@ -29,7 +33,9 @@ class Ingest:
         on_accepted: Callable[[], None],
         clock: Callable[[], float] = time.time,
         on_skipped: Callable[[int], None] = lambda documents: None,
+        traces: JobTraces | None = None,
     ) -> None:
+        self._traces = traces
         self._store = store
         self._on_accepted = on_accepted
         self._clock = clock
@@ -61,6 +67,26 @@ class Ingest:
             InvalidRequest: the key is not valid, or the collection is new and the limit on collections is reached.
             Overloaded, DeadlineExceeded, StorageError: nothing was stored, or it is unknown whether it was.
         """
+        span = current_span()
+        if span is None:
+            return await self._accept(collection, documents, key, namespace, on_stored)
+        span.admitted()
+        with within(span.child("store documents")) as store:
+            store.set("tandem.collection", collection)
+            store.set("tandem.documents", len(documents))
+            job, ids = await self._accept(collection, documents, key, namespace, on_stored)
+            if self._traces is not None:
+                self._traces.remember(job.job_id, span.context)
+            return job, ids
+
+    async def _accept(
+        self,
+        collection: str,
+        documents: NewDocuments,
+        key: str | None,
+        namespace: Namespace,
+        on_stored: Callable[[int], None],
+    ) -> tuple[JobRecord, list[str]]:
         job_id = f"job_{namespace.jobs}{secrets.token_hex(_JOB_BYTES - len(namespace.jobs) // 2)}"
         skipped = documents.skipped or ()
         asking = caller.current.get()

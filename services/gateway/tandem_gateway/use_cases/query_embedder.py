@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from tandem_gateway.errors import DeadlineExceeded, Overloaded
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.records.embedders import QueryVector
+from tandem_gateway.records.explanation import Stages
 from tandem_gateway.use_cases import caller
+from tandem_gateway.use_cases.call_spans import begin_call
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, decide
 from tandem_gateway.use_cases.fair_turns import Turns, Waiting, pushed_out
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
@@ -176,7 +178,7 @@ class QueryEmbedder:
 
         # One future for all texts: the first error is the outcome.
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get(), None, caller.current.get())
+        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get(), Stages.begin(), caller.current.get())
         queries = [Query(answer, text, *about) for text in texts]
         now = time.monotonic()
         who = _current_id()
@@ -202,7 +204,10 @@ class QueryEmbedder:
             decision = decide(self._queue, in_flight, now, self._coalescing, self._embedder.replicas, busy)
             self._queue = deque(decision.rest)
             for waiting in decision.expired:
-                fail(waiting.query, DeadlineExceeded("the search waited for the embedder until its time was up"))
+                late = DeadlineExceeded("the search waited for the embedder until its time was up")
+                if waiting.query.stages is not None:
+                    waiting.query.stages.failed("queue", waiting.arrival, now, late)
+                fail(waiting.query, late)
             if not decision.send:
                 if decision.look_again is not None and self._timer is None:
                     delay = decision.look_again - time.monotonic()
@@ -252,9 +257,10 @@ class QueryEmbedder:
         # One call serves many requests. The embedder logs it under the id and the trace of the first one.
         logs.request_id.set(queries[0].request_id)
         trace.current.set(queries[0].trace)
+        started = time.monotonic()
+        spans = begin_call(batch, started)
         try:
             self._events.called(len(queries))
-            started = time.monotonic()
             texts = list(dict.fromkeys(query.text for query in queries))
             embedded = await self._embedder.embed(
                 texts,
@@ -263,16 +269,14 @@ class QueryEmbedder:
                 timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
                 fingerprint=fingerprint,
             )
-            for waiting in batch:
-                if waiting.query.stages is not None:
-                    waiting.query.stages.add("queue", started - waiting.arrival)
-                    waiting.query.stages.add("embed", time.monotonic() - started)
+            spans.end()
             found = dict(zip(texts, embedded.query_vectors(), strict=True))
             for text, vector in found.items():
                 self._vectors.put(text, vector)
             for deliver, group in by_receiver(queries).items():
                 await deliver(group, [found[query.text] for query in group])
         except BaseException as error:  # every waiting query needs an outcome, whatever the error
+            spans.end(error)
             fail_all(queries, error)
 
 

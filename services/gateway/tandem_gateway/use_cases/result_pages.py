@@ -119,7 +119,7 @@ class ResultPages:
         """
         deadline = time.monotonic() + seconds
         retrieved_by = time.monotonic() + patience
-        stages = Stages() if command.explain else None
+        stages = Stages.begin(explain=command.explain)
         repeats = 0
         reranking = None if self._reranker is None else self._reranker.begin(command)
         while True:
@@ -157,7 +157,7 @@ class ResultPages:
             reranking.end()
             reranked = reranking.outcome == "reranked"
             answer = msgspec.structs.replace(answer, reranked=reranked, rerank_truncated=reranking.truncated)
-        if stages is None:
+        if stages is None or not command.explain:
             return answer
         stages.attempts = repeats
         explanation = _explanation(found, hits, command, stages)
@@ -200,7 +200,7 @@ class ResultPages:
                 else:
                     await asyncio.to_thread(groups.read, part, hits)
                 if stages is not None:
-                    stages.add("fetch", time.monotonic() - started)
+                    stages.add("fetch", started, time.monotonic())
                 best = groups.best(ranked, wanted)
             if len(best) >= wanted or not found.may_have_more(count):
                 return found, best, whole, False
@@ -241,7 +241,7 @@ class ResultPages:
         started = time.monotonic()
         found = await self._filters.matching(command.collection, command.filter, timeout=until - started)
         if stages is not None:
-            stages.add("filter", time.monotonic() - started)
+            stages.add("filter", started, time.monotonic())
         return found
 
     async def _read(
@@ -256,7 +256,7 @@ class ResultPages:
             await choose_passages(hits, command.text_for_model, self._language(command.collection))
             hits = await self._hydrator.with_vectors(command.collection, hits, timeout=deadline - time.monotonic())
         if stages is not None:
-            stages.add("fetch", time.monotonic() - started)
+            stages.add("fetch", started, time.monotonic())
         return hits
 
 

@@ -32,6 +32,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
@@ -42,7 +43,9 @@ from tandem_gateway.use_cases.freshness import in_fresh_state
 from tandem_gateway.use_cases.highlighting import Highlighter
 from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, HybridSearch
 from tandem_gateway.use_cases.result_pages import Answer
+from tandem_gateway.use_cases.search_spans import traced_search
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
+from tandem_runtime.trace import current_span
 
 # A timeout counts against the embedder only if the search waited at least this many seconds.
 _PATIENT_SECONDS = 1.0
@@ -132,6 +135,12 @@ class SearchPipeline:
             NotReady: the keyword index is being built.
             DeadlineExceeded: the search was not answered in time.
         """
+        span = current_span()
+        if span is not None:
+            return await traced_search(span, command, partial(self._checked_answer, command, timeout))
+        return await self._checked_answer(command, timeout)
+
+    async def _checked_answer(self, command: SearchCommand, timeout: float | None) -> Answer:
         self.check(command)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         try:
@@ -168,7 +177,7 @@ class SearchPipeline:
         if asked is not None and asked.only_exclusions:
             return msgspec.structs.replace(await self._by_keywords(command, seconds), only_exclusions=True)
         if command.mode == "dense" and command.is_plain:
-            dense = await self._search.search(command, seconds)
+            dense = await self._search.search(command, seconds, Stages.begin())
             return Answer(dense.hits, "dense", coverage=dense.coverage)
         if command.mode == "dense":
             return await self._hybrid.dense(command, seconds)
@@ -218,7 +227,10 @@ class SearchPipeline:
     async def _by_keywords(self, command: SearchCommand, seconds: float) -> Answer:
         if not command.is_plain:
             return await self._hybrid.lexical(command, seconds)
+        started, stages = time.monotonic(), Stages.begin()
         hits = await self._lexical.search(command.collection, command.query, command.top_k, timeout=seconds)
+        if stages is not None:
+            stages.add("words", started, time.monotonic())
         return Answer(hits, "lexical")
 
     async def _parsed(self, query: str) -> ParsedQuery:

@@ -190,7 +190,7 @@ class Reranking:
         Args:
             ranked: the ranking.
             deadline: of the search; seconds of the monotonic clock.
-            stages: gets the time; None for a search that is not explained.
+            stages: gets the time; None for a search that is neither explained nor traced.
         """
         first = ranked[: self._top_n]
         self.candidates = len(first)
@@ -201,7 +201,8 @@ class Reranking:
             self._known |= scores
             self.truncated = self.truncated or truncated
             if stages is not None:
-                stages.add("rerank", time.monotonic() - started)
+                failure = None if self.outcome == "reranked" else self.outcome
+                stages.add("rerank", started, time.monotonic(), error=failure)
         if self.outcome != "reranked":
             self._known = {}  # an order by some scores would be neither of the two
             self.truncated = False

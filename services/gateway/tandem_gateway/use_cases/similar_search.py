@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -22,7 +23,9 @@ from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.freshness import in_fresh_state
 from tandem_gateway.use_cases.result_pages import Answer, ResultPages
 from tandem_gateway.use_cases.retrieved import Found
+from tandem_gateway.use_cases.search_spans import traced_search
 from tandem_gateway.use_cases.validation import RequestLimits, check_document_id, check_page
+from tandem_runtime.trace import current_span
 
 MAX_NUMBERS: Final = 8192
 """Maximum length of a given vector: the highest dimension of a model."""
@@ -96,6 +99,12 @@ class SimilarSearch:
             Overloaded, StorageError, NotReady: the search cannot be answered now.
             DeadlineExceeded: the search was not answered in time.
         """
+        span = current_span()
+        if span is not None:
+            return await traced_search(span, command.page, partial(self._checked_answer, command, timeout))
+        return await self._checked_answer(command, timeout)
+
+    async def _checked_answer(self, command: SimilarCommand, timeout: float | None) -> Answer:
         numbers = self._checked(command)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         page, doc_id = command.page, command.document_id
@@ -126,7 +135,7 @@ class SimilarSearch:
             started = time.monotonic()
             found = await self._dense.nearest(page.collection, vector, count, until - started, among)
             if stages is not None:
-                stages.add("index", time.monotonic() - started)
+                stages.add("index", started, time.monotonic())
             others = [each for each in found.passages if each.passage_id != own]
             return Found(others, "dense", False, WHOLE, among, others)
 

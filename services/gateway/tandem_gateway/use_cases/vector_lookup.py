@@ -109,13 +109,17 @@ class VectorLookup:
                 ]
             )
         except BaseException as error:  # every waiting search needs an outcome, whatever the error
+            for search in searches:
+                if search.stages is not None:
+                    search.stages.failed("index", started, time.monotonic(), error)
             fail_all(searches, error)
             return
         for search, found, answer in zip(searches, vectors, answers, strict=True):
             if search.caller is not None and search.text and found.tokens:  # the vector of no text was not embedded
                 search.caller.spent(found.tokens)
             if search.stages is not None:
-                search.stages.add("index", time.monotonic() - started)
+                failure = answer if isinstance(answer, GatewayError) else None
+                search.stages.add("index", started, time.monotonic(), error=failure)
             if isinstance(answer, GatewayError):
                 fail(search, answer)
             elif search.answer is not None and not search.answer.done():

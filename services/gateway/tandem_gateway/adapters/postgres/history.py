@@ -13,6 +13,7 @@ import os
 import struct
 import threading
 import zlib
+from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -28,6 +29,10 @@ SNAPSHOT_FILE_NAME: Final = "history.snapshots"
 _FORMAT: Final = struct.Struct("<Q16s32s")
 _CHECKSUM: Final = struct.Struct("<I")
 _SEEN: Final = "SELECT s.store_id, s.commits, s.mark, m.mark FROM store s LEFT JOIN marks m ON m.commit = %s"
+_LOST: Final = (
+    "the store has lost commits, or an earlier state of it was restored: start the gateway again, so that it rebuilds "
+    "its indexes"
+)
 
 
 class Commit(NamedTuple):
@@ -105,14 +110,45 @@ class Witness:
         found, known_now = seen_by(connection, self._seen)
         if self._lost or not _follows(found, self._seen, known_now):
             self._lost = True
-            raise StorageUnavailable(
-                "the store has lost commits, or an earlier state of it was restored: start the gateway again, so that "
-                "it rebuilds its indexes",
-                detail=f"the database has commit {found.number} of store {found.store_id}, and no longer what this "
-                f"gateway has seen, {self._seen}; start the gateway again",
-            )
+            raise lost_commits(found, self._seen)
         self._seen = found
         return found
+
+
+class Verdict(Enum):
+    """What follows from the last commit that a store tells."""
+
+    ANSWER = "answer"
+    """The indexes that have this commit can answer."""
+    REPEAT = "repeat"
+    """An index may have a later commit. Ask again, so that the store proves that it has that one, too."""
+    LOST = "lost"
+    """The store has another history than the indexes."""
+
+
+def verdict(found: Commit, known_now: UUID | None, asked: Commit | None, seen: Commit | None) -> Verdict:
+    """Judge what a store told.
+
+    Args:
+        found: the last commit of the store.
+        known_now: the mark that the store has for the number of ``asked``.
+        asked: the last commit that any index had seen when the store was asked; None for none.
+        seen: the last commit that any index has seen by now.
+    """
+    if not _follows(found, asked, known_now):
+        return Verdict.LOST
+    if seen is None or seen.number < found.number or seen == found:
+        return Verdict.ANSWER
+    return Verdict.REPEAT
+
+
+def lost_commits(found: Commit, seen: Commit | None) -> StorageUnavailable:
+    """Return the error for a store with another history than a gateway has seen."""
+    return StorageUnavailable(
+        _LOST,
+        detail=f"the database has commit {found.number} of store {found.store_id}, and no longer what this gateway "
+        f"has seen, {seen}; start the gateway again",
+    )
 
 
 def agrees(connection: Connection, last: Commit | None) -> bool:

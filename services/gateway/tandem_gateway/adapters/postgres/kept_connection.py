@@ -41,6 +41,10 @@ class KeptConnection:
             else:
                 return self._connection
 
+    def has(self, connection: Connection) -> bool:
+        """Return whether a connection that ``usable`` returned is still the one, and open; takes some microseconds."""
+        return connection is self._connection and is_usable(connection)
+
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:

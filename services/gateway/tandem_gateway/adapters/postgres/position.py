@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tandem_gateway.adapters.postgres.connection import Connection
+from tandem_gateway.adapters.postgres.history import Commit
 from tandem_gateway.errors import DeadlineExceeded, NotReady
 from tandem_gateway.records.search import Consistency
 from tandem_runtime.durations import duration
@@ -20,14 +21,16 @@ _LAST: Final = "SELECT store_id, commits FROM store"
 class PostgresPosition:
     """Implements ``StorePosition``. Whatever reads or writes the store notes the position that it saw at its end."""
 
-    def __init__(self, look: Callable[[], Awaitable[None]], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, check: Callable[[float], Awaitable[Commit | None]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Know nothing yet.
 
         Args:
-            look: asks the store for its position, and notes it.
+            check: asks the store for its last commit; see ``PositionCheck.ask``.
             clock: in seconds; never goes back.
         """
-        self._look = look
+        self._check = check
         self._clock = clock
         self._lock = threading.Lock()
         self._store_id = ""
@@ -73,6 +76,14 @@ class PostgresPosition:
             return number if self._clock() - at <= BOUND_SECONDS else None
         return None
 
+    async def ask(self, timeout: float) -> int | None:
+        """Ask the store for its position; see ``StorePosition.ask``."""
+        commit = await self._check(timeout)
+        if commit is None:
+            return None
+        self.note(commit.store_id, commit.number)
+        return commit.number
+
     async def reach(self, position: int, timeout: float) -> None:
         """Wait until the store is known to have a position; see ``StorePosition.reach``.
 
@@ -82,7 +93,7 @@ class PostgresPosition:
             return
         try:
             async with asyncio.timeout(timeout):
-                await self._look()
+                await self.ask(timeout)
                 while self._last < position:  # noqa: ASYNC110 - threads note positions
                     await asyncio.sleep(_LOOK_SECONDS)
         except (TimeoutError, DeadlineExceeded):

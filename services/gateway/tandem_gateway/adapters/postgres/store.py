@@ -12,6 +12,7 @@ from tandem_gateway.adapters.postgres.connection import Connection
 from tandem_gateway.adapters.postgres.embedding_queue import PostgresEmbeddingQueue
 from tandem_gateway.adapters.postgres.lanes import Lane, LaneLimits
 from tandem_gateway.adapters.postgres.position import PostgresPosition
+from tandem_gateway.adapters.postgres.position_check import PositionCheck, last_commit
 from tandem_gateway.adapters.postgres.reembeddings import PostgresReembeddings
 from tandem_gateway.adapters.postgres.shared_state import PostgresSharedState
 from tandem_gateway.adapters.postgres.snapshot import one_state
@@ -93,7 +94,9 @@ class PostgresStore:
         """Seconds that removals stay, even if every follower has them."""
         self._accepted = 0
 
-        self.position = PostgresPosition(self._look)
+        self.check = PositionCheck(last_commit(url, prepared=prepared), max_waiting=max_queued)
+        """Asks for the last commit; the feeds of the indexes tell it what they have seen."""
+        self.position = PostgresPosition(self.check.ask)
         """The position that this gateway knows of the store."""
 
         def lane(name: str, threads: int, done: Callable[[float], None] = lambda seconds: None) -> Lane:
@@ -271,11 +274,9 @@ class PostgresStore:
         """Finish the queued reads and writes, and close the connections; blocks."""
         self._closed = True
         self._purges.shutdown()
+        self.check.close()
         for lane in (self._reading, self._writing, self._cleaning):
             lane.close()
-
-    async def _look(self) -> None:
-        await self._reading.run(lambda c: None, repeatable=True)
 
     async def _read(self, read: Callable[[Connection], R]) -> R:
         return await self._reading.run(one_state(read), repeatable=True)

@@ -1,16 +1,15 @@
-"""``make demo``: both services, a real corpus, a few searches; the services then run until Ctrl-C."""
+"""The sample of ``tandem dev --demo``: a real corpus, and a few searches in it."""
 
-import sys
 import textwrap
 import time
+from collections.abc import Callable
 
-from tqdm import tqdm
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from local_services import LOGS, LocalServices, caller_environment, report
-from tandem_tools.client import ApiError, Client
+from tandem_cli.dev.services import report
+from tandem_cli.terminal import progress_console
+from tandem_tools.client import Client
 from tandem_tools.corpus import describe_standard_library, standard_library
-from tandem_tools.group import interrupt_once
-from tandem_tools.process import ProcessFailed
 
 COLLECTION = "python-stdlib"
 QUERIES = (
@@ -25,30 +24,13 @@ _POST_SIZE = 500
 _WIDTH = 100
 
 
-def main() -> int:
-    """Run the demo and return the exit status."""
-    interrupt_once()
-    try:
-        with (
-            LocalServices(caller_environment(), report) as services,
-            Client(services.gateway_url, timeout=30.0) as client,
-        ):
-            ingest(client, services)
-            show_searches(client)
-            report(f"try: {_curl(services.gateway_url)}")
-            report(f"API: {services.gateway_url}/docs; logs: {LOGS}/; stop with Ctrl-C")
-            services.wait()
-            report("stopping: the services first answer the requests under way")
-    except (ProcessFailed, ApiError) as error:
-        print(f"tandem: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def ingest(client: Client, check: Callable[[], None]) -> None:
+    """Ingest the standard library's docstrings and wait until search finds them all.
 
-
-def ingest(client: Client, services: LocalServices) -> None:
-    """Ingest the standard library's docstrings and wait until search finds them all."""
+    Args:
+        client: of a gateway that is ready.
+        check: raises if a service has ended.
+    """
     documents = standard_library()
     report(f"corpus: {len(documents)} {describe_standard_library()}")
     started = time.monotonic()
@@ -59,11 +41,12 @@ def ingest(client: Client, services: LocalServices) -> None:
     ]
     report(f"ingest: accepted in {time.monotonic() - started:.2f} s (they are on disk); embedding them")
     before = 0
-    with tqdm(total=len(documents), unit="doc", desc="embedding", disable=not sys.stderr.isatty()) as bar:
+    with _progress() as bar:
+        embedding = bar.add_task("embedding", total=len(documents))
 
         def show(done: int) -> None:
-            services.check()
-            bar.update(before + done - bar.n)
+            check()
+            bar.update(embedding, completed=before + done)
 
         for job in jobs:
             client.follow(job.job_id, show)
@@ -85,12 +68,15 @@ def show_searches(client: Client) -> None:
     print(flush=True)
 
 
-def _curl(url: str) -> str:
+def curl(url: str) -> str:
+    """Return a command that searches the sample."""
     return (
         f"curl -s {url}/v1/search -H 'content-type: application/json' "
         f"""-d '{{"query": "parse command line options", "collection": "{COLLECTION}"}}'"""
     )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = progress_console()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,6 +1,5 @@
-"""Runs an embedder and a gateway on this machine as two processes, configured by the caller's environment."""
+"""An embedder and a gateway on this machine as two processes, configured by an environment."""
 
-import os
 import socket
 import sys
 import time
@@ -11,8 +10,6 @@ from tandem_tools.group import ProcessGroup
 from tandem_tools.process import Process, ProcessFailed
 from tandem_tools.readiness import answers
 
-LOGS = Path(".cache") / "logs"
-
 _CHECK_SECONDS = 0.2
 _MAX_PORT = 65535
 
@@ -20,15 +17,15 @@ _MAX_PORT = 65535
 class LocalServices(ProcessGroup):
     """Both services; a context manager that stops them at its end.
 
-    Their logs go to ``LOGS``. All settings, addresses among them, come from the environment, as for the services
-    themselves.
+    All settings, addresses among them, come from the environment, as for the services themselves.
     """
 
-    def __init__(self, environment: Mapping[str, str], report: Callable[[str], None]) -> None:
+    def __init__(self, environment: Mapping[str, str], logs: Path, report: Callable[[str], None]) -> None:
         """Describe both services; entering the context starts them.
 
         Args:
             environment: of both services.
+            logs: folder of their logs, which are appended to.
             report: gets a line for each step.
 
         Raises:
@@ -39,7 +36,7 @@ class LocalServices(ProcessGroup):
         gateway = _Address("gateway", "8000", variables)
         variables.setdefault("TANDEM_EMBEDDER_URL", embedder.url)
         self.gateway_url = gateway.url
-        super().__init__([_process(address, variables) for address in (embedder, gateway)], report=report)
+        super().__init__([_process(address, variables, logs) for address in (embedder, gateway)], report=report)
 
     def wait(self) -> None:
         """Return at KeyboardInterrupt, which ``interrupt_once`` raises.
@@ -53,11 +50,6 @@ class LocalServices(ProcessGroup):
                 time.sleep(_CHECK_SECONDS)
         except KeyboardInterrupt:
             return
-
-
-def caller_environment() -> dict[str, str]:
-    """Return this process's environment."""
-    return dict(os.environ)
 
 
 def report(line: str) -> None:
@@ -74,7 +66,7 @@ class _Address:
         self._host = variables.setdefault(f"TANDEM_{service.upper()}_HOST", "127.0.0.1")
         self._port = variables.setdefault(self._port_variable, port)
         # A service that listens on every address also answers on the loopback.
-        reached = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        reached = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         self.url = f"http://{f'[{reached}]' if ':' in reached else reached}:{self._port}"
         self._require_free()
 
@@ -95,11 +87,11 @@ class _Address:
                 ) from None
 
 
-def _process(address: _Address, variables: Mapping[str, str]) -> Process:
+def _process(address: _Address, variables: Mapping[str, str], logs: Path) -> Process:
     return Process(
         address.service,
         [sys.executable, "-m", f"tandem_{address.service}"],
-        LOGS / f"{address.service}.log",
+        logs / f"{address.service}.log",
         env=variables,
         ready=answers(f"{address.url}/readyz"),
     )

@@ -1,0 +1,1 @@
+"""The calls of the API, by subject: each function returns a request as a value, and sends nothing."""

@@ -1,8 +1,10 @@
 """The commands ``tandem`` and ``tandem-search``, and ``python -m tandem_cli``."""
 
+import io
 import sys
 from collections.abc import Sequence
 
+from tandem_cli import commands
 from tandem_cli.app import app
 from tandem_cli.failures import Failed, Status
 
@@ -13,6 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes those of this process.
     """
+    commands.load()
+    # A terminal or a file that knows no UTF-8 gets escapes, where it would get an exception.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args=arguments, prog_name="tandem")
     except Failed as error:

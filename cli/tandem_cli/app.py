@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tandem_cli import help as helps
-from tandem_cli.dev.command import dev
+from tandem_cli.session import ApiKey, AsJson, Session, Url
 
 DISTRIBUTION = "tandem-search"
 
@@ -39,14 +39,22 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def group(parent: typer.Typer, name: str, help_text: str) -> typer.Typer:
+    """Add a group of commands, and return it."""
+    added = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+    parent.add_typer(added, name=name, help=help_text)
+    return added
+
+
 @app.callback(help=helps.filled(_HELP))
 def tandem(
-    *,
+    ctx: typer.Context,
+    url: Url = None,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Read the options before the command."""
-
-
-app.command(help=helps.text(dev), epilog=helps.epilog(dev))(dev)
+    """Take the options that stand before the command."""
+    ctx.obj = Session(url, api_key, as_json)

@@ -23,8 +23,12 @@ each_page = pytest.mark.parametrize("page", pages(), ids=name)
 _OF_COMPOSE = {
     "TANDEM_BIND", "TANDEM_PORT", "TANDEM_TAG", "TANDEM_EMBEDDER_CPUS", "TANDEM_EMBEDDER_MEMORY",
     "TANDEM_GATEWAY_CPUS", "TANDEM_GATEWAY_MEMORY", "TANDEM_POSTGRES_IMAGE", "TANDEM_POSTGRES_MEMORY",
-    "TANDEM_HAPROXY_IMAGE", "TANDEM_EXTRAS",
+    "TANDEM_HAPROXY_IMAGE", "TANDEM_EXTRAS", "TANDEM_EMBEDDER_EXTRAS",
 }  # fmt: skip
+
+
+# Variables that a client reads.
+_OF_CLIENTS = {"TANDEM_URL"}
 
 
 def test_the_readme_is_short() -> None:
@@ -87,7 +91,7 @@ def test_writing_the_settings_tables_changes_nothing_but_them() -> None:
 @each_page
 def test_every_setting_that_it_names_exists(page: Path) -> None:
     named = set(re.findall(r"\bTANDEM_[A-Z0-9_]*[A-Z0-9]\b", page.read_text()))
-    assert named <= all_variables() | _OF_COMPOSE
+    assert named <= all_variables() | _OF_COMPOSE | _OF_CLIENTS
 
 
 @each_page

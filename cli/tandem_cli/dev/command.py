@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from tandem_cli.app import app
 from tandem_cli.dev import folders, model, sample
 from tandem_cli.dev.services import LocalServices, report
 from tandem_cli.failures import Failed
-from tandem_cli.help import example
+from tandem_cli.help import epilog, example, text
 from tandem_tools.client import ApiError, Client
 from tandem_tools.group import interrupt_once
 from tandem_tools.process import ProcessFailed
@@ -103,3 +104,4 @@ example(
     "tandem dev --demo",
     "tandem dev --data-dir ./tandem-data --port 8001",
 )
+app.command("dev", help=text(dev), epilog=epilog(dev))(dev)

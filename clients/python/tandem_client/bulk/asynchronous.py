@@ -26,7 +26,7 @@ class AsynchronousIngest:
         self._resume = resume
         self._show = show
         self._tally = Tally(options)
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     async def run(self, documents: Iterable[DocumentLike] | AsyncIterable[DocumentLike]) -> IngestReport:
         """Send all documents.
@@ -43,7 +43,9 @@ class AsynchronousIngest:
             # An exception that left the group would come out in an ExceptionGroup.
             try:
                 await self._read(documents, hand)
-            except Exception as error:
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:
                 self._error = self._error or error
                 tasks.cancel_scope.cancel()
             finally:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import grpc  # of pymilvus
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
@@ -206,7 +207,7 @@ class MilvusEngine:
             if self._connected is None:
                 self._connected = self._connect()
             yield self._connected
-        except MilvusException as error:
+        except (MilvusException, grpc.RpcError) as error:  # the library passes some codes on, such as a deadline's
             told = f"Milvus at {self._url}: {' '.join(str(error).split())}"
             if _is_lost(error):
                 self._not_before = self._clock() + _PAUSE_SECONDS
@@ -214,6 +215,7 @@ class MilvusEngine:
                 self.close()
                 raise StorageUnavailable("Milvus cannot be reached", detail=told) from error
             if error.code == _NOT_FOUND:
+                self.close()  # the next connection makes the list of generations anew, if that is what is gone
                 raise VectorsGone(told) from error
             raise StorageUnavailable("Milvus did not do what the gateway asked for", detail=told) from error
 
@@ -292,7 +294,7 @@ def _name(space: EngineSpace, state: EngineState) -> str:
     return f"tandem_{space.name}_{state.generation}"
 
 
-def _is_lost(error: MilvusException) -> bool:
+def _is_lost(error: Exception) -> bool:
     """Return whether the server did not answer."""
     text = str(error).lower()
     return any(sign in text for sign in ("connect", "unavailable", "deadline", "timeout", "retry"))

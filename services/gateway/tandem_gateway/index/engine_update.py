@@ -94,7 +94,9 @@ class Writer:
                 raise _TooFarBehind
             if not self.may_write():
                 return None
-            if len(changes.added) or len(changes.removed) or changes.upto > state.written:
+            # Without a change, a write notes that searches may see more by now; else they never would.
+            unseen = changes.complete and state.visible < state.written
+            if len(changes.added) or len(changes.removed) or changes.upto > state.written or unseen:
                 state = self.engine.write(space, state, changes.added, changes.vectors, changes.removed, changes.upto)
             position.added = changes.upto
             position.removed = max(position.removed, changes.upto)

@@ -23,6 +23,7 @@ from tandem_gateway.errors import (
     for_log,
 )
 from tandem_gateway.lifecycle.health import health_of
+from tandem_gateway.lifecycle.lag import Lag
 from tandem_gateway.lifecycle.nearness import until_near
 from tandem_gateway.lifecycle.open_store import OpenStore
 from tandem_gateway.lifecycle.retention import RetentionPolicy, forget_old
@@ -279,6 +280,10 @@ class Gateway:
             self._metrics.index,
             storage.sharing,
         )
+        if storage.steps:
+            lag = Lag(storage.steps)
+            self._metrics.index.lag.set_function(lambda: lag.seconds)
+            self._tasks.append(asyncio.create_task(self._keep_running("lag", lag.run)))
         if storage.sharing is not None:
             self._tasks.append(asyncio.create_task(self._keep_running("election", storage.sharing.elect)))
         self._tasks += [

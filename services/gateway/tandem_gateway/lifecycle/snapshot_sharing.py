@@ -79,8 +79,8 @@ class SnapshotSharing:
             self._failing = False
         except GatewayError as error:
             replaced = False
+            self._metrics.shared("failed")  # each time, so that an alert sees that it lasts
             if not self._failing:
-                self._metrics.shared("failed")
                 log.error("snapshots cannot be shared", extra={"error": for_log(error)})
             self._failing = True
         self._looked = time.monotonic()

@@ -27,6 +27,19 @@ class IndexMetrics:
             ["collection"],
             registry=registry,
         )
+        self._missing = Gauge(
+            "tandem_gateway_engine_missing_vectors",
+            "Vectors of a collection in a vector engine that the engine lacks or does not show yet; the gateway "
+            "compares each query with them.",
+            ["collection"],
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "tandem_gateway_index_lag_seconds",
+            "Time that the indexes took to have everything that was in the store, as searches wait for it; it grows "
+            "while the store cannot be read. 0 for a store of one gateway.",
+            registry=registry,
+        )
         self.filter_bytes = Gauge(
             "tandem_gateway_filter_index_bytes",
             "Estimated memory of the filter index: its columns of metadata and its recent answers, of all collections.",
@@ -70,10 +83,12 @@ class IndexMetrics:
         self._vectors.labels(state.collection, "exact").set(state.exact)
         self._strays.labels(state.collection).set(state.strays)
         self._unproven.labels(state.collection).set(state.unproven)
+        if state.in_engine:
+            self._missing.labels(state.collection).set(state.exact)
 
     def clear(self) -> None:
         """Drop the values of every collection."""
-        for gauge in (self._vectors, self._strays, self._unproven):
+        for gauge in (self._vectors, self._strays, self._unproven, self._missing):
             gauge.clear()
 
     def snapshot(self, outcome: str) -> None:

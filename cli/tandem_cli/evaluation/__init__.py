@@ -1,0 +1,1 @@
+"""Measures how well searches find what was judged relevant."""

@@ -1,0 +1,182 @@
+"""The commands of docs/tutorials run, in their order, in a folder with the files that the tutorials speak of."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.clients.environments import environment
+from tests.docs.pages import DOCS
+from tests.gateway.files.samples import pdf
+from tests.support.postgres import databases
+from tests.support.stack import Stack
+
+TUTORIALS = DOCS / "tutorials"
+RUN = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# These run until Ctrl-C or install packages; tests of the command line and of the wheels have them.
+NOT_RUN = {
+    "pipx run tandem-search dev",
+    "pipx install tandem-search",
+    "pipx inject tandem-search 'tandem-services[mcp]'",
+    "TANDEM_MCP=true tandem dev",
+}
+FILL_CHROMA = """
+import chromadb
+notes = chromadb.PersistentClient("chroma").create_collection("notes", embedding_function=None)
+notes.add(ids=["mat", "tea"], documents=["The cat sat on the mat.", "Steep the leaves."],
+          embeddings=[[1, 2], [2, 1]], metadatas=[{"page": 1}, {"page": 9}])
+"""
+
+
+class Model(BaseHTTPRequestHandler):
+    """A language model that calls the tool ``search`` with the question, and then repeats what the tool said."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        last = asked["messages"][-1]
+        names = [tool["function"]["name"] for tool in asked["tools"]]
+        if last["role"] == "user" and "search" in names:
+            call = {"name": "search", "arguments": json.dumps({"query": last["content"], "top_k": 1})}
+            message = {"role": "assistant", "tool_calls": [{"id": "one", "type": "function", "function": call}]}
+        else:
+            message = {"role": "assistant", "content": f"It says: {last['content']}"}
+        reply = json.dumps({"choices": [{"message": message}]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write no log."""
+
+
+@contextmanager
+def language_model() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack"), model_dir, gateway_env={"TANDEM_MCP": "true"}) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A reader's folder, with the examples and their files; ``python`` and ``tandem`` are on the path."""
+    for program in (DOCS / "examples").glob("*.py"):
+        (tmp_path / program.name).symlink_to(program)
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    (papers / "cells.pdf").write_bytes(pdf("Mitochondria give the cell its energy.", title="Cells"))
+    (papers / "tea.pdf").write_bytes(pdf("Steep the leaves for three minutes."))
+    (tmp_path / "clicks.jsonl").write_text(
+        '{"query": "a pet", "clicked": ["mat"]}\n{"query": "tea", "clicked": ["tea"]}\n'
+    )
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, command in (("python", sys.executable), ("tandem", f"{sys.executable} -m tandem_cli")):
+        (programs / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("TANDEM_URL", stack.client.url)
+    return tmp_path
+
+
+def run(page: str, folder: Path, **variables: str) -> list[str]:
+    """Run the commands of a tutorial, block after block, and return what each block printed."""
+    printed = []
+    for block in RUN.findall((TUTORIALS / page).read_text()):
+        done = subprocess.run(
+            ["bash", "-ec", block],
+            cwd=folder,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, (block, done.stdout, done.stderr)
+        printed.append(done.stdout + done.stderr)
+    return printed
+
+
+def test_each_tutorial_is_run_and_every_other_command_is_known() -> None:
+    assert {page.name for page in TUTORIALS.glob("*.md")} == {"agent.md", "folder.md", "moving.md"}
+    others = re.findall(
+        r"^```(?:bash|console)\n(.*?)^```",
+        "".join(page.read_text() for page in TUTORIALS.glob("*.md")),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert {line for block in others for line in block.splitlines()} == NOT_RUN
+
+
+@pytest.mark.slow
+def test_a_folder_of_pdfs(folder: Path) -> None:
+    _, found, lexical, synced, listed = run("folder.md", folder)
+    assert found.index("cells.pdf") < found.index("tea.pdf")
+    assert [hit["id"] for hit in json.loads(lexical)["results"]] == ["cells.pdf#1"]
+    assert "tea.pdf" not in listed, synced
+    assert "cells.pdf" in listed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # the first run downloads the clients
+def test_a_move_from_chroma_and_pgvector(folder: Path) -> None:
+    with_chroma = environment("clients")
+    subprocess.run([with_chroma, "-c", FILL_CHROMA], cwd=folder, check=True, capture_output=True, timeout=120)
+    (folder / "bin" / "python").write_text(
+        f'#!/bin/sh\ncase $1 in *chroma*) exec {with_chroma} "$@";; *) exec {sys.executable} "$@";; esac\n'
+    )
+    url = databases().take_url()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE chunks (id int PRIMARY KEY, content text, page int)")
+        connection.execute("INSERT INTO chunks VALUES (1, 'The cat sat on the mat.', 1), (2, 'Steep the leaves.', 2)")
+
+    chroma, filtered, pgvector, judged = run("moving.md", folder, DATABASE_URL=url)
+
+    assert "2 documents written, 0 without a text left out" in chroma
+    assert "mat" in filtered
+    assert "tea" not in filtered
+    assert "2 documents written" in pgvector
+    assert "nDCG@10" in judged
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP TABLE chunks")
+    databases().give_back(url)
+
+
+@pytest.mark.slow
+def test_an_agent(folder: Path) -> None:
+    with language_model() as url:
+        _, answered = run("agent.md", folder, OPENAI_BASE_URL=url)
+        assert "It says:" in answered
+        assert "Mitochondria give the cell its energy." in answered
+        assert 'search {"query": "How do cells get their energy?"' in answered
+        refused = subprocess.run(
+            [sys.executable, "agent.py", "x"],
+            cwd=folder,
+            env={**os.environ, "TANDEM_URL": "http://127.0.0.1:1", "OPENAI_BASE_URL": url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("agent: "), refused.stderr

@@ -149,8 +149,13 @@ test("a signal ends a call with its reason, before it and within it", async () =
 });
 
 test("a server that is not there, and one that always breaks", async () => {
-  // Port 9 is not served; fetch itself refuses some ports.
-  await assert.rejects(client({ url: "http://127.0.0.1:9", retry: { retries: 1, baseMs: 1 } }).health(), ConnectionError);
+  const closed = createServer().listen(0, "127.0.0.1");
+  await once(closed, "listening");
+  const { port } = closed.address() as AddressInfo;
+  closed.close();
+  await once(closed, "close");
+  const nobody = client({ url: `http://127.0.0.1:${port}`, retry: { retries: 1, baseMs: 1 } });
+  await assert.rejects(nobody.health(), /ConnectionError: no reply to GET \/healthz: .*ECONNREFUSED/);
   answers = [cut];
   await assert.rejects(client().collections.list(), (error: ConnectionError) => {
     assert.ok(error instanceof ConnectionError);

@@ -17,7 +17,7 @@ from tests.support.stack import Stack, gateway_process
 _OUT: Final = REPOSITORY / "docs" / "images" / "console"
 _MODEL: Final = REPOSITORY / "models" / "all-MiniLM-L6-v2"
 _KEY: Final = "a-key-for-the-pictures-of-the-console-123"
-_COLOURS: Final = 96
+_COLOURS: Final = 200
 _MAP_PACKAGES: Final = ("email.", "asyncio.", "datetime.", "sqlite3.", "unittest.", "tarfile.", "ssl.")
 MAX_BYTES: Final = 100_000
 """Greatest size of a picture."""

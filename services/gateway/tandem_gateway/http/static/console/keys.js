@@ -73,7 +73,7 @@ function table(keys, revoke) {
     h("th", { scope: "row", dir: "auto" }, key.name, h("br"), h("small", { class: "mono" }, key.id)),
     h("td", {}, key.role), h("td", { class: "mono" }, key.collections.join(" "), key.filter && [h("br"), h("small", {}, JSON.stringify(key.filter))]),
     h("td", {}, state(key)),
-    h("td", {}, time(key.created_at)), h("td", {}, time(key.expires_at)), h("td", {}, time(key.last_used_at)),
+    [key.created_at, key.expires_at, key.last_used_at].map((at) => h("td", { class: "when" }, time(at))),
     h("td", {}, !key.revoked_at && h("button", { type: "button", "aria-label": `Revoke ${key.name}`, onclick: () => revoke(key) }, "Revoke…")));
   return h("div", { class: "scroll card", tabindex: 0, role: "region", "aria-label": "API keys" }, h("table", {},
     h("thead", {}, h("tr", {}, ["Key", "Role", "Collections", "State", "Made", "Expires", "Last used"].map((name) => h("th", { scope: "col" }, name)), h("td", {}))),

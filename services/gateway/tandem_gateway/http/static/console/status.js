@@ -9,6 +9,7 @@ import { failure, loading } from "./states.js";
 
 const LOOK_MS = 2000;
 const READINGS = 90;
+const LEAST_ROOM = 20;
 const SEARCH = { route: "/v1/search" };
 const TIMES = "tandem_gateway_request_duration_seconds";
 
@@ -88,7 +89,7 @@ export async function statusView({ signal }) {
         if (series[at][line].length > READINGS) series[at][line].shift();
       });
       if (series[at].every((values) => values.every((value) => value === null)) && before) return null;
-      return chart(title, lines.map(([name, , kind], line) => ({ name, kind, values: series[at][line] })), { text, most: READINGS, top });
+      return chart(title, lines.map(([name, , kind], line) => ({ name, kind, values: series[at][line] })), { text, most: Math.max(LEAST_ROOM, series[at][0].length), top });
     }));
   }
 

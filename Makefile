@@ -23,10 +23,10 @@ DOCS_VENV := .venv-docs
 LANGCHAIN_VENV := .venv-langchain
 CLIENTS_VENV := .venv-clients
 OPENWEBUI_VENV := .venv-openwebui
-CONSOLE_MODULES := .cache/console
 HELM_TOOLS := .cache/helm
 TYPESCRIPT := clients/typescript
 HELM ?= $(HELM_TOOLS)/helm/helm
+CONSOLE_MODULES := .cache/console
 UV_VERSION := 0.13.9
 # Tandem's distributions in the order in which they are installed: the command line's takes the place of an older one that had
 # the name tandem-search and also held the services.

@@ -212,5 +212,5 @@ def test_the_example_of_the_page_is_true(client: Client, collection: str, capsys
     ((example, printed),) = re.findall(r"^```python\n(.*?)# (.*?)\n```$", section, re.MULTILINE | re.DOTALL)
     real = example.replace("http://localhost:8000", URL).replace('"books"', f'"{collection}"')
     assert real.count(URL) == real.count(collection) == 1
-    exec(compile(real, PAGE, "exec"), {})
+    exec(compile(real, "example", "exec"), {})
     assert capsys.readouterr().out == f"{printed}\n"

@@ -106,6 +106,9 @@ class BaseClient(Api, Generic[Http]):
             settings = replace(settings, retry=replace(settings.retry, retries=retries))
         if headers is not None:
             settings = replace(settings, headers={**settings.headers, **headers})
+        return self._with_settings(settings)
+
+    def _with_settings(self, settings: Settings) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, _settings=settings)
         return other

@@ -143,11 +143,12 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 		{ echo "tandem: the packages of $< cannot be installed" >&2; exit 1; }
 	@touch $@
 
-$(CONSOLE_MODULES)/.installed: tests/console/package.json tests/console/package-lock.json
+$(CONSOLE_MODULES)/.installed: tests/console/package.json tests/console/package-lock.json tests/console/.npmrc
 	@echo "tandem: making $(@D)"
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
-	@npm --prefix $(@D) ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || \
+	@command -v npm >/dev/null || { echo "tandem: npm is missing (Debian: nodejs npm)" >&2; exit 1; }
+	@cd $(@D) && npm ci --loglevel=error >&2 || \
 		{ echo "tandem: the packages of tests/console/package-lock.json cannot be installed" >&2; exit 1; }
 	@touch $@
 

@@ -17,7 +17,7 @@ export const launch = () => chromium.launch({
 export async function open(browser, url, path = "", { key = "", ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   page.complaints = [];
   await page.addInitScript((given) => {
     document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
@@ -35,12 +35,14 @@ export async function open(browser, url, path = "", { key = "", ...options } = {
   return page;
 }
 
-/** Returns the violations that axe-core finds in the page, one for each rule. */
-export async function axe(page) {
-  await page.evaluate(axeSource);
-  const { violations } = await page.evaluate(() => window.axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-  }));
+const RULES = { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] };
+// What colours and widths can break.
+const LOOKS = { type: "rule", values: ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"] };
+
+/** Returns the violations that axe-core finds in the page, one for each rule; `looks` asks for the rules of looks only. */
+export async function axe(page, { looks = false } = {}) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axeSource);
+  const { violations } = await page.evaluate((rules) => window.axe.run(document, { runOnly: rules, resultTypes: ["violations"] }), looks ? LOOKS : RULES);
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).slice(0, 3).join(", ")}: ${nodes[0].failureSummary}`);
 }
 

@@ -21,6 +21,10 @@ REFUSED: dict[str, Values] = {
     "'/gateway/replicas': minimum: got 0, want 1": {"gateway": {"replicas": 0}},
     "additional properties 'FOO' not allowed": {"gateway": {"settings": {"FOO": "1"}}},
     "'/postgres/storeUrl': 'mysql://db/x' does not match": {"postgres": {"storeUrl": "mysql://db/x"}},
+    "'/gateway/podLabels/app.kubernetes.io~1name': false schema": {
+        "gateway": {"podLabels": {"app.kubernetes.io/name": "other"}}
+    },
+    "'/embedder/extraVolumes/0/name'": {"embedder": {"extraVolumes": [{"name": "tls", "emptyDir": {}}]}},
     "postgres.enabled needs postgres.existingSecret or postgres.storeUrl": {"postgres": {"enabled": True}},
     "postgres.existingSecret and postgres.storeUrl exclude each other": {
         "postgres": {"enabled": True, "existingSecret": "a", "storeUrl": "postgresql://b"}

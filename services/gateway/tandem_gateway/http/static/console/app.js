@@ -95,6 +95,5 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 addEventListener("hashchange", () => navigate());
-addEventListener("tandem-key", () => navigate());
 navigate({ focus: false });
 about().catch(() => {});

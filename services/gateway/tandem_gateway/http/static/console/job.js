@@ -25,6 +25,7 @@ export async function follow(id, changed, signal) {
         }
         changed(data);
       }
+      await pause(AGAIN_MS, signal); // the gateway stops: the next stream has the present state
     } catch (error) {
       if (![0, 429, 503].includes(error.status)) throw error;
       if (!(await pause((error.retryAfter ?? 1) * AGAIN_MS, signal))) return;

@@ -75,8 +75,14 @@ def request_options(call: Call[Any], step: Send) -> RequestOptions:
 
 
 def failed(error: httpx2.TransportError) -> Failed:
-    """Return what happened to a request without a whole response."""
+    """Return what happened to a request without a whole response.
+
+    Raises:
+        ValueError: the request cannot be sent as it is: it has an invalid header, for example.
+    """
     said = str(error) or type(error).__name__
+    if isinstance(error, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol):
+        raise ValueError(f"the request cannot be sent: {said}") from error
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError):
         return Failed("not_connected", f"no connection: {said}")
     if isinstance(error, httpx2.TimeoutException):

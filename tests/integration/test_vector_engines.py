@@ -9,6 +9,7 @@ import pytest
 from tandem_contract.client_api import Collection
 from tests.support import postgres
 from tests.support.http_embedder import HttpFakeEmbedder
+from tests.support.late_milvus import LateMilvus
 from tests.support.maintenance import maintain
 from tests.support.milvus import MilvusServer
 from tests.support.postgres_check import find_damage
@@ -18,6 +19,8 @@ from tests.support.texts import distinct_texts
 
 ENGINES = ("usearch", "pgvector", "milvus")
 TEXTS = distinct_texts(40)
+LATE_SECONDS = 5.0
+"""Milvus' bound on the time until searches see a change."""
 
 
 @pytest.fixture
@@ -25,6 +28,14 @@ def milvus() -> Iterator[MilvusServer]:
     made = MilvusServer()
     yield made
     made.remove()
+
+
+@pytest.fixture
+def late(milvus: MilvusServer) -> Iterator[LateMilvus]:
+    """The way to the server; searches see changes some seconds late."""
+    made = LateMilvus(milvus.url, LATE_SECONDS)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -36,8 +47,8 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(url: str, milvus: MilvusServer) -> dict[str, str]:
-    engines = {"TANDEM_PGVECTOR_URL": "store", "TANDEM_MILVUS_URL": milvus.url}
+def environment(url: str, late: LateMilvus) -> dict[str, str]:
+    engines = {"TANDEM_PGVECTOR_URL": "store", "TANDEM_MILVUS_URL": late.url}
     often = {"TANDEM_SNAPSHOT_CHANGES": "20", "TANDEM_SNAPSHOT_SECONDS": "3", "TANDEM_EXACT_BELOW": "10"}
     return {"TANDEM_STORE_URL": url, **engines, **often}
 
@@ -69,7 +80,11 @@ def found(client: Client, engine: str, text: str, top_k: int = 1, **options: obj
 
 
 def test_collections_in_engines_are_searched_like_any_other(
-    gateway: tuple[ServiceProcess, Client], milvus: MilvusServer, environment: dict[str, str], tmp_path: Path
+    gateway: tuple[ServiceProcess, Client],
+    milvus: MilvusServer,
+    late: LateMilvus,
+    environment: dict[str, str],
+    tmp_path: Path,
 ):
     process, client = gateway
     for engine in ENGINES:
@@ -89,6 +104,17 @@ def test_collections_in_engines_are_searched_like_any_other(
         among = found(client, engine, TEXTS[5], 3, filter={"n": {"$gte": 30}})
         assert [int(doc_id[1:]) >= 30 for doc_id in among] == [True] * 3
 
+    # The gateway is killed after the engine got vectors, and before their position is recorded there.
+    late.stop_before("tandem_generations")
+    client.ingest_and_wait([{"id": "crash", "text": "a text before the crash"}], "milvus")
+    assert found(client, "milvus", "a text before the crash") == ["crash"]
+    wait_until(late.is_stopped, "the engine has the vector, and not the position")
+    process.kill()
+    late.go_on()
+    process.start().wait_ready()
+    assert found(client, "milvus", "a text before the crash") == ["crash"]
+    assert sorted(found(client, "milvus", TEXTS[0], 200)) == sorted({*left, "crash"})
+
     milvus.kill()  # concerns its collection alone
     wait_until(lambda: search(client, "milvus", TEXTS[3]).status_code == 503, "the error of a dead engine")
     assert [found(client, engine, TEXTS[3]) for engine in ("usearch", "pgvector")] == [["d3"], ["d3"]]
@@ -105,7 +131,7 @@ def test_collections_in_engines_are_searched_like_any_other(
     verified = maintain("verify", tmp_path / "data", settings=environment)
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "pgvector agrees with the store in 39 vectors" in verified.stdout
-    assert "milvus agrees with the store in 40 vectors" in verified.stdout
+    assert "milvus agrees with the store in 41 vectors" in verified.stdout
 
 
 def test_an_engine_that_the_gateway_is_not_set_up_for_is_refused(tmp_path: Path):

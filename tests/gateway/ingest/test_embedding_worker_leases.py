@@ -163,3 +163,38 @@ async def test_a_worker_goes_on_if_it_cannot_give_back_its_leases(store: MemoryS
     assert failed
     assert not task.done()
     await stop(task)
+
+
+async def test_leases_that_an_outage_kept_are_given_back_once_the_store_answers(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+):
+    """Without that, the documents in calls would wait for the end of their leases, which is two minutes away."""
+    refused: list[str] = []
+    away = True
+
+    def unless_away(name: str) -> None:
+        call = getattr(store.queue, name)
+
+        async def answer(*args: object, **options: object) -> object:
+            if away:
+                refused.append(name)
+                raise StorageUnavailable("the database is away")
+            return await call(*args, **options)
+
+        monkeypatch.setattr(store.queue, name, answer)
+
+    embedder = FakeEmbedder()
+    embedder.hold()
+    await add(store, "1", "2", "3")
+    task = asyncio.create_task(EmbeddingWorker(store.queue, embedder, batch=2, calls=2, timeout=60.0).run())
+    await embedder.wait_calls(2)
+    for name in ("complete", "release", "claim"):
+        unless_away(name)
+    embedder.release()
+    while refused.count("release") < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert refused.count("complete") == 2
+    away = False
+    job = await eventually(lambda: processed(store), lambda job: job.processed == 3)
+    assert job.failed == 0
+    await stop(task)

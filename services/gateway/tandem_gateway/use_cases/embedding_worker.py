@@ -17,6 +17,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tandem_contract.embed import split_seconds
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 # After this many attempts alone, a document on which the embedder breaks is marked as failed.
 _MAX_ATTEMPTS_ALONE = 5
 _MAX_SUSPECTS = 10_000
+_MAX_UNRETURNED = 10_000
 _HARMLESS = "a harmless text"
 _DAMAGED = "the stored document is damaged: ingest it again"
 # Seconds until the task retries a collection whose model is not the embedder's.
@@ -110,6 +112,8 @@ class EmbeddingWorker:
         self._pauses = EmbeddingPauses()
         self._suspects: set[int] = set()
         """Passages that failed together with others; that attempt of theirs was not alone. A restart may lose it."""
+        self._unreturned: dict[int, bool] = {}
+        """Passages that the store could not take back → whether they are suspects."""
         self._news = asyncio.Event()
 
     def notify(self) -> None:
@@ -148,12 +152,15 @@ class EmbeddingWorker:
             started = time.monotonic()
             self._pauses.end(started)
             try:
+                await self._return_leases()
                 batch = await self._queue.claim(self._name, self._batch, self._lease_seconds, self._pauses.paused)
             except StorageError as error:
                 self._back_off("storage", str(error))
                 return False
             if batch is None:
                 return True
+            for passage in batch.passages:
+                self._unreturned.pop(passage.passage_id, None)  # its lease has ended by itself, and this is another
             in_flight.add(asyncio.create_task(self._traced(batch, started)))
         return False
 
@@ -225,11 +232,24 @@ class EmbeddingWorker:
             await self._release(passage_ids, suspect=suspect)
 
     async def _release(self, passage_ids: list[int], *, suspect: bool) -> None:
-        """Give passages back; if the store does not answer, their leases end by themselves."""
+        """Give passages back; if the store does not answer, before the next claim. The end of their leases is late."""
         try:
             await self._queue.release(self._name, passage_ids, suspect=suspect)
         except (StorageError, DeadlineExceeded, Overloaded) as error:
+            if len(self._unreturned) > _MAX_UNRETURNED:
+                self._unreturned.clear()
+            self._unreturned |= dict.fromkeys(passage_ids, suspect)
             log.warning("leases could not be given back", extra={"error": for_log(error)})
+
+    async def _return_leases(self) -> None:
+        """Give back what the store could not take back before, if it can now."""
+        for suspect in (False, True):
+            passage_ids = [passage_id for passage_id, each in self._unreturned.items() if each is suspect]
+            if passage_ids:
+                with suppress(StorageError, DeadlineExceeded, Overloaded):
+                    await self._queue.release(self._name, passage_ids, suspect=suspect)
+                    for passage_id in passage_ids:
+                        self._unreturned.pop(passage_id, None)
 
     def _succeeded(self, batch: PendingBatch, done: int) -> None:
         self._suspects.difference_update(passage.passage_id for passage in batch.passages)

@@ -26,6 +26,7 @@ OPENWEBUI_VENV := .venv-openwebui
 HELM_TOOLS := .cache/helm
 TYPESCRIPT := clients/typescript
 HELM ?= $(HELM_TOOLS)/helm/helm
+CONSOLE_MODULES := .cache/console
 UV_VERSION := 0.13.9
 # Tandem's distributions in the order in which they are installed: the command line's takes the place of an older one that had
 # the name tandem-search and also held the services.
@@ -42,7 +43,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
-.PHONY: setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
+.PHONY: setup-console setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
 .PHONY: setup-helm helm-lint helm-package setup-typescript typescript-types typescript-package
 .DEFAULT_GOAL := help
 
@@ -132,6 +133,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 # that need them call these targets.
 setup-langchain: $(LANGCHAIN_VENV)/.installed ## the virtual environment of the tests with LangChain
 setup-clients: $(CLIENTS_VENV)/.installed ## the virtual environment of the tests with clients of other services
+setup-console: $(CONSOLE_MODULES)/.installed ## the packages of the tests with the console in a browser; needs npm
 setup-openwebui: $(OPENWEBUI_VENV)/.installed ## the virtual environment of the tests with Open WebUI
 
 # The lock has every package, so none is resolved. Without that, a pip of its own and compiled modules, it takes a fifth of the time.
@@ -140,6 +142,15 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.insta
 	@$(PYTHON) -m venv --without-pip $(@D)
 	@$(PIP) --python $(@D)/bin/python install --quiet --no-compile --no-deps --require-hashes -r $< || \
 		{ echo "tandem: the packages of $< cannot be installed" >&2; exit 1; }
+	@touch $@
+
+$(CONSOLE_MODULES)/.installed: tests/console/package.json tests/console/package-lock.json tests/console/.npmrc
+	@echo "tandem: making $(@D)"
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@command -v npm >/dev/null || { echo "tandem: npm is missing (Debian: nodejs npm)" >&2; exit 1; }
+	@cd $(@D) && npm ci --loglevel=error >&2 || \
+		{ echo "tandem: the packages of tests/console/package-lock.json cannot be installed" >&2; exit 1; }
 	@touch $@
 
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tandem"))
 
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
-SLOW_FOLDERS = {"chaos", "client", "clients", "containers", "e2e", "integration"}
+SLOW_FOLDERS = {"chaos", "client", "clients", "console", "containers", "e2e", "integration"}
 """Folders whose tests start real services; many of them kill or flood the services."""
 SLOW_FILES = {
     "bench/test_bench_command.py",

@@ -102,17 +102,29 @@ def highlighted(text: str, spans: Sequence[tuple[int, int]], limit: int) -> Text
     if len(text) > limit and spans:
         start = max(0, min(spans[0][0] - limit // 4, len(text) - limit))
     cut = text[start : start + limit]
-    # One character for one character, so that the offsets hold.
-    flat = "".join(" " if c.isspace() or unicodedata.category(c) in {"Cc", "Cs"} else c for c in cut)
+    flat, places = _one_line(cut)
     excerpt = Text(flat)
     for begin, end in spans:
         if end > start and begin < start + len(cut):
-            excerpt.stylize("bold yellow", max(0, begin - start), end - start)
+            excerpt.stylize("bold yellow", places[max(0, begin - start)], places[min(len(cut), end - start)])
     if start:
         excerpt = Text("…").append_text(excerpt)
     if start + len(cut) < len(text):
         excerpt.append("…")
     return excerpt
+
+
+def _one_line(text: str) -> tuple[str, list[int]]:
+    """Return a text with a space for each run of white space and control characters, and each old offset's new one."""
+    flat: list[str] = []
+    places = []
+    for character in text:
+        places.append(len(flat))
+        if not (character.isspace() or unicodedata.category(character) in {"Cc", "Cs"}):
+            flat.append(character)
+        elif flat and flat[-1] != " ":
+            flat.append(" ")
+    return "".join(flat), [*places, len(flat)]
 
 
 def excerpt_width() -> int:

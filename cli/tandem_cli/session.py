@@ -1,5 +1,6 @@
 """What a command that speaks to a gateway has: the gateway, the API key, and how to print."""
 
+import errno
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def command(
         def run(ctx: typer.Context, **arguments: Any) -> None:
             given = ctx.find_object(Session) or Session()
             session = given.merged(arguments.pop("url"), arguments.pop("api_key"), arguments.pop("as_json"))
-            with translated(session.url):
+            with translated():
                 call(session, **arguments)
 
         _describe(run, function)
@@ -95,7 +96,7 @@ def command(
 
 
 @contextmanager
-def translated(url: str | None = None) -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Raise the exceptions of the client as those that end the program with their exit status."""
     try:
         yield
@@ -103,6 +104,12 @@ def translated(url: str | None = None) -> Iterator[None]:
         raise failure_of(error.__cause__ if isinstance(error.__cause__, Exception) else error)(str(error)) from error
     except errors.TandemError as error:
         raise failure_of(error)(str(error)) from error
+    except ValueError as error:  # the client refuses an argument before it sends it
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of standard output, such as head, has enough
+            raise
+        raise Failed(str(error)) from error
 
 
 def failure_of(error: Exception) -> type[Failed]:

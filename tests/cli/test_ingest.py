@@ -34,7 +34,9 @@ def ids(stack: Stack, collection: str) -> list[str]:
 
 
 def stored(stack: Stack, collection: str, document_id: str) -> dict[str, object]:
-    found: dict[str, object] = stack.client.call("GET", f"/v1/collections/{collection}/documents?id={document_id}", dict)
+    found: dict[str, object] = stack.client.call(
+        "GET", f"/v1/collections/{collection}/documents?id={document_id}", dict
+    )
     return found
 
 
@@ -52,7 +54,11 @@ def test_a_folder_has_ids_by_path_and_unknown_formats_are_counted(
 
 
 def test_standard_input_in_each_format(stack: Stack, url: str, tandem: Tandem) -> None:
-    for kind, content in (("jsonl", b'{"id": "1", "text": "a"}'), ("json", b'[{"id": "2", "text": "b"}]'), ("csv", b"id,text\n3,c")):
+    for kind, content in (
+        ("jsonl", b'{"id": "1", "text": "a"}'),
+        ("json", b'[{"id": "2", "text": "b"}]'),
+        ("csv", b"id,text\n3,c"),
+    ):
         assert tandem("ingest", "-", "--format", kind, "-c", "stdin", "--url", url, stdin=content).status == 0
     assert ids(stack, "stdin") == ["1", "2", "3"]
 
@@ -116,7 +122,7 @@ def test_sync_sends_what_changed_and_deletes_what_is_gone(stack: Stack, url: str
     assert (first["accepted"], first["unchanged"], first["deleted"]) == (3, 0, 0)
     assert ids(stack, "sync") == ["a.md", "mat", "sub/a.md"]
     found = stored(stack, "sync", "sub/a.md")
-    assert (found["text"], found["source"]) == ("# Cups\n\nWarm the cup.", source_name(folder))
+    assert (found["text"], found["source"]) == ("# Cups\n\nWarm the cup.\n", source_name(folder))
     assert found["metadata"] == {"file": "sub/a.md", "title": "Cups"}
     second = sync()
     assert (second["accepted"], second["unchanged"], second["deleted"]) == (0, 3, 0)

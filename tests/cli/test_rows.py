@@ -23,7 +23,9 @@ def test_json_lines_may_have_a_mark_blank_lines_and_texts_alone() -> None:
 
 
 def test_fields_that_a_document_does_not_have_go_into_its_metadata() -> None:
-    row = '{"text": "a", "id": "x", "year": 1999, "metadata": {"page": 1, "year": 1}, "format": "markdown", "source": null}'
+    row = (
+        '{"text": "a", "id": "x", "year": 1999, "metadata": {"page": 1, "year": 1}, "format": "markdown", "hash": null}'
+    )
     assert read(row, "jsonl") == [{"text": "a", "id": "x", "format": "markdown", "metadata": {"page": 1, "year": 1999}}]
 
 

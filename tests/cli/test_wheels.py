@@ -57,6 +57,14 @@ def test_a_wheel_holds_its_packages_with_their_data_and_the_licence(name: str, w
     assert f"{folder}/licenses/LICENSE" in described
 
 
+@pytest.mark.parametrize("name", PROJECTS)
+def test_each_project_has_the_licence_as_a_file_of_its_own(name: str) -> None:
+    """A link would lead out of its source archive."""
+    licence = PROJECTS[name] / "LICENSE"
+    assert not licence.is_symlink()
+    assert licence.read_bytes() == (PROJECTS["tandem-services"] / "LICENSE").read_bytes()
+
+
 def test_no_package_is_in_two_wheels() -> None:
     packages = [package.name for held in PACKAGES.values() for package in held]
     assert len(packages) == len(set(packages))

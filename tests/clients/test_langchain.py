@@ -1,4 +1,4 @@
-"""LangChain's standard tests of vector stores pass against a real gateway; see ``langchain/standard_suite.py``."""
+"""LangChain's standard tests pass against a real gateway; see ``langchain/standard_suite.py``."""
 
 from pathlib import Path
 
@@ -14,6 +14,6 @@ def python() -> Path:
 
 
 @pytest.mark.timeout(600)  # the first run downloads LangChain
-def test_the_standard_tests_of_vector_stores_pass(python: Path, model_dir: Path, tmp_path: Path) -> None:
+def test_the_standard_tests_pass(python: Path, model_dir: Path, tmp_path: Path) -> None:
     with Stack(tmp_path, model_dir) as stack:
         run_suite(python, "langchain", "standard_suite.py", stack.client.url)

@@ -3,11 +3,14 @@
 ``python -m tests.clients.typescript_api`` writes ``clients/typescript/src/openapi.ts``.
 """
 
+import hashlib
+import inspect
 import json
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ _OTHERS = re.compile(r"/web-search$|/reembed\b")
 
 _HEAD = """\
 // Made from the gateway's OpenAPI document by `make typescript-types`; change nothing here.
+// document {document}
+// types    {types}
 """
 
 
@@ -40,6 +45,17 @@ def _names(value: Any) -> Iterator[str]:
             yield from _names(inner)
 
 
+def _plain(value: Any) -> Any:
+    """Return a part of the document without the indentation of docstrings, which Python 3.13 removes itself."""
+    if isinstance(value, dict):
+        return {
+            key: inspect.cleandoc(inner) if key == "description" and isinstance(inner, str) else _plain(inner)
+            for key, inner in value.items()
+        }
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+@cache
 def described() -> dict[str, Any]:
     """Return the document of the client's routes, with the default limits, and without errors but their schema."""
     limits = Settings()
@@ -73,7 +89,30 @@ def described() -> dict[str, Any]:
         found.add(name)
         wanted |= set(_names(schemas[name]))
     kept = {name: schema for name, schema in schemas.items() if name in found}
-    return {"openapi": whole["openapi"], "info": whole["info"], "paths": paths, "components": {"schemas": kept}}
+    found: dict[str, Any] = _plain({"openapi": whole["openapi"], "paths": paths, "components": {"schemas": kept}})
+    return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_digests(types: str) -> str:
+    """Return a file of types with the digests of what it was made from and of its content.
+
+    They tell without the generator, which takes seconds, whether the file is that of today.
+
+    Args:
+        types: as the generator made them.
+    """
+    generator = json.loads((PACKAGE / "package.json").read_text())["devDependencies"]["openapi-typescript"]
+    document = json.dumps([generator, described()], sort_keys=True)
+    return _HEAD.format(document=_digest(document), types=_digest(types)) + types
+
+
+def without_digests(content: str) -> str:
+    """Return the types in a file that ``with_digests`` made."""
+    return "".join(content.splitlines(keepends=True)[_HEAD.count("\n") :])
 
 
 def generated() -> str:
@@ -88,8 +127,8 @@ def generated() -> str:
             timeout=120,
             check=True,
         )
-        return _HEAD + types.read_text()
+        return types.read_text()
 
 
 if __name__ == "__main__":
-    TYPES.write_text(generated())
+    TYPES.write_text(with_digests(generated()))

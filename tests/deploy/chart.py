@@ -35,6 +35,15 @@ OVERLAYS: dict[str, Values] = {
     "overlays/canary": CANARY,
     "overlays/full": {**MONITORING, **QUEUE, **CANARY},
     "overlays/postgres": POSTGRES,
+    "overlays/postgres-s3": {
+        **POSTGRES,
+        "snapshots": {
+            "url": "s3://tandem-snapshots/tandem",
+            "region": "us-east-1",
+            "credentialsSecret": "gateway-snapshots",
+        },
+    },
+    "overlays/postgres-volume": {**POSTGRES, "snapshots": {"url": "file:///var/lib/tandem-snapshots"}},
 }
 
 # All that can be switched on together.

@@ -70,5 +70,14 @@ def test_the_build_argument_adds_extras_with_their_locked_packages() -> None:
     ]
 
 
+def test_the_embedders_build_argument_adds_tracing() -> None:
+    text = (REPOSITORY / "services/embedder/Dockerfile").read_text()
+    assert re.findall(r"^ARG EXTRAS=\"\"\nCOPY (.*) \./requirements/$", text, re.MULTILINE) == [
+        "requirements/tracing.txt"
+    ]
+    loops = [re.findall(r"^RUN (for extra in (?:.*\\\n)+.*)$", each, re.MULTILINE) for each in (text, GATEWAY)]
+    assert loops[0] == loops[1]
+
+
 def test_an_extra_that_cannot_be_installed_fails_the_build() -> None:
     assert installs_of_extras("none files", "for last; do :; done; test $last != requirements/none.txt").returncode == 1

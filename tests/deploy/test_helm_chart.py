@@ -17,6 +17,7 @@ from tests.deploy.chart import CANARY, EVERYTHING, MONITORING, OVERLAYS, POSTGRE
 from tests.deploy.manifests import Manifest, environment, one, pod_templates
 from tests.deploy.memory import memory_needed
 from tests.docs.settings import variables
+from tests.support.connections import CONNECTIONS, SHARED_CONNECTIONS
 
 # The oldest version that the chart supports, and the newest.
 VERSIONS = ("1.30", "1.37")
@@ -60,9 +61,10 @@ def comparable(objects: list[Manifest]) -> dict[tuple[str, str], Manifest]:
         template = item.get("spec", {}).get("template")
         if template is not None:
             template["spec"].pop("serviceAccountName", None)
-            for volumes in (template["spec"].get("volumes", []), template["spec"]["containers"][0]["env"]):
-                volumes.sort(key=lambda each: each["name"])
-            for entry in template["spec"]["containers"][0]["env"]:
+            (container,) = template["spec"]["containers"]
+            for unordered in (template["spec"].get("volumes"), container["env"], container.get("volumeMounts")):
+                (unordered or []).sort(key=lambda each: each["name"])
+            for entry in container["env"]:
                 # A Secret that the chart's values name must be there.
                 entry.get("valueFrom", {}).get("secretKeyRef", {}).pop("optional", None)
         result[item["kind"], item["metadata"]["name"]] = item
@@ -237,10 +239,25 @@ def test_the_variables_are_settings_and_none_is_there_twice() -> None:
     assert "/mnt/snapshots" in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 
-def test_snapshots_of_an_object_storage_take_their_credentials_from_a_secret() -> None:
-    values = {**POSTGRES, "snapshots": {"url": "s3://bucket/prefix", "credentialsSecret": "storage"}}
-    (container,) = pod_templates(rendered(values))["tandem-gateway"]["spec"]["containers"]
-    assert container["envFrom"] == [{"secretRef": {"name": "storage"}}]
+def test_snapshots_are_at_an_object_storage_of_ones_own() -> None:
+    snapshots = {"url": "s3://bucket/prefix", "endpointUrl": "http://minio.minio:9000", "credentialsSecret": "storage"}
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "minio"}}}]
+    policy = {"objectStorage": peers, "objectStoragePort": 9000}
+    objects = rendered({**POSTGRES, "snapshots": snapshots, "networkPolicy": policy})
+    (container,) = pod_templates(objects)["tandem-gateway"]["spec"]["containers"]
+    given = environment(container)
+    assert given["AWS_ENDPOINT_URL"] == "http://minio.minio:9000"
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= given.keys()
+    (rule,) = one(objects, "NetworkPolicy", "tandem-gateway-snapshots")["spec"]["egress"]
+    assert rule == {"to": peers, "ports": [{"port": 9000, "protocol": "TCP"}]}
+
+
+def test_the_database_has_connections_for_every_gateway() -> None:
+    for values, per_gateway in ((POSTGRES, CONNECTIONS), (OVERLAYS["overlays/postgres-volume"], SHARED_CONNECTIONS)):
+        most = one(rendered(values), "HorizontalPodAutoscaler", "tandem-gateway")["spec"]["maxReplicas"]
+        assert (most + 1) * per_gateway <= 97
+    chosen = {**POSTGRES, "gateway": {"autoscaling": {"maxReplicas": 20}}}
+    assert one(rendered(chosen), "HorizontalPodAutoscaler", "tandem-gateway")["spec"]["maxReplicas"] == 20
 
 
 def test_memory_covers_a_service_at_rest_and_the_budgets_of_requests() -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.deploy.chart import CHART, EVERYTHING, POSTGRES, VALUES, Values, documented, refusal, rendered, run_helm
+from tests.deploy.kube_api import KubeApi, served
 from tests.deploy.make_chart_files import COPIES, README, main, with_table
 from tests.deploy.manifests import REPOSITORY, one
 
@@ -20,13 +21,22 @@ REFUSED: dict[str, Values] = {
     "'/gateway/replicas': minimum: got 0, want 1": {"gateway": {"replicas": 0}},
     "additional properties 'FOO' not allowed": {"gateway": {"settings": {"FOO": "1"}}},
     "'/postgres/storeUrl': 'mysql://db/x' does not match": {"postgres": {"storeUrl": "mysql://db/x"}},
+    "'/gateway/podLabels/app.kubernetes.io~1name': false schema": {
+        "gateway": {"podLabels": {"app.kubernetes.io/name": "other"}}
+    },
+    "'/embedder/extraVolumes/0/name'": {"embedder": {"extraVolumes": [{"name": "tls", "emptyDir": {}}]}},
     "postgres.enabled needs postgres.existingSecret or postgres.storeUrl": {"postgres": {"enabled": True}},
     "postgres.existingSecret and postgres.storeUrl exclude each other": {
         "postgres": {"enabled": True, "existingSecret": "a", "storeUrl": "postgresql://b"}
     },
     "postgres.storeUrl needs postgres.enabled": {"postgres": {"storeUrl": "postgresql://b"}},
     "snapshots.url needs postgres.enabled": {"snapshots": {"url": "s3://b"}},
-    "which needs snapshots.existingClaim": {**POSTGRES, "snapshots": {"url": "file:///x"}},
+    "snapshots.region needs a snapshots.url that begins with s3://": {
+        **POSTGRES, "snapshots": {"url": "file:///x", "region": "eu-west-1"}
+    },
+    "gateway.autoscaling.minReplicas is 5, more than gateway.autoscaling.maxReplicas (4)": {
+        **POSTGRES, "snapshots": {"url": "s3://b"}, "gateway": {"autoscaling": {"minReplicas": 5}}
+    },
     "snapshots.existingClaim needs a snapshots.url that begins with file://": {
         **POSTGRES, "snapshots": {"url": "s3://b", "existingClaim": "c"}
     },
@@ -149,3 +159,22 @@ def test_every_value_that_the_page_names_exists() -> None:
     named = {name for name in re.findall(r"`([a-zA-Z]+(?:\.[a-zA-Z]+)+)`", page) if name.partition(".")[0] in groups}
     assert len(named) > 15
     assert named <= known | {path.rpartition(".")[0] for path in known}
+
+
+def test_an_upgrade_keeps_the_secrets_that_the_chart_made() -> None:
+    tokens: Values = {"embedderToken": {"generate": True}, "adminToken": {"generate": True}}
+    before = {item["metadata"]["name"]: item for item in rendered(tokens) if item["kind"] == "Secret"}
+    assert before.keys() == {"tandem-gateway-api-key", "tandem-embedder-token", "tandem-gateway-admin"}
+    kinds = {item["kind"]: item["apiVersion"] for item in rendered(tokens)}
+    owner = {f"meta.helm.sh/release-{name}": value for name, value in (("name", "tandem"), ("namespace", "search"))}
+    there = {
+        f"/api/v1/namespaces/search/secrets/{name}": {**item, "metadata": {**item["metadata"], "annotations": owner}}
+        for name, item in before.items()
+    }
+    with served(KubeApi(kinds, there)) as url:
+        options = ("--dry-run=server", "--disable-openapi-validation", "--kube-apiserver", url)
+        after = rendered(tokens, "tandem", *options)
+    assert {name: one(after, "Secret", name)["data"] for name in before} == {
+        name: item["data"] for name, item in before.items()
+    }
+    assert len({value for item in before.values() for value in item["data"].values()}) == 3

@@ -76,7 +76,7 @@ def test_a_workflow_may_only_read_and_runs_once_at_a_time(path: Path) -> None:
     for name, job in workflow["jobs"].items():
         assert job["timeout-minutes"], name
         assert re.fullmatch(r"ubuntu-\d\d\.\d\d", job["runs-on"])
-        assert job.get("permissions", {}).keys() <= ({"contents"} if path.stem == "release" else set())
+        assert job.get("permissions", {}).keys() <= ({"contents", "id-token"} if path.stem == "release" else set())
 
 
 @by_workflow

@@ -23,7 +23,7 @@ each_page = pytest.mark.parametrize("page", pages(), ids=name)
 _OF_COMPOSE = {
     "TANDEM_BIND", "TANDEM_PORT", "TANDEM_TAG", "TANDEM_EMBEDDER_CPUS", "TANDEM_EMBEDDER_MEMORY",
     "TANDEM_GATEWAY_CPUS", "TANDEM_GATEWAY_MEMORY", "TANDEM_POSTGRES_IMAGE", "TANDEM_POSTGRES_MEMORY",
-    "TANDEM_HAPROXY_IMAGE", "TANDEM_EXTRAS",
+    "TANDEM_HAPROXY_IMAGE", "TANDEM_EXTRAS", "TANDEM_EMBEDDER_EXTRAS",
 }  # fmt: skip
 
 
@@ -116,8 +116,8 @@ def api_page() -> str:
 def test_the_api_page_has_every_route_and_no_other() -> None:
     table = api_page().split("\n## Routes\n")[1].split("\n## ")[0]
     named = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`?]*)`", table))
-    # /readyz is like /livez; the OpenAPI document describes neither itself nor its page.
-    assert named == operations() | {"GET /openapi.json", "GET /docs"}
+    # /readyz is like /livez; the OpenAPI document describes neither itself nor the pages for browsers.
+    assert named == operations() | {"GET /openapi.json", "GET /docs", "GET /console/{version}/{file}"}
 
 
 def test_the_api_page_has_every_error_code_beside_its_status() -> None:

@@ -13,21 +13,27 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
 from tests.clients.environments import environment
-from tests.docs.pages import DOCS
+from tests.deploy.chart import helm
+from tests.docs.pages import DOCS, REPOSITORY
 from tests.gateway.files.samples import pdf
 from tests.support.postgres import databases
 from tests.support.stack import Stack
 
 TUTORIALS = DOCS / "tutorials"
 RUN = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# These run until Ctrl-C or install packages; tests of the command line and of the wheels have them.
+# These run until Ctrl-C, install packages, or need a cluster; other tests have what they do.
 NOT_RUN = {
     "pipx run tandem-search dev",
     "pipx install tandem-search",
     "pipx inject tandem-search 'tandem-services[mcp]'",
     "TANDEM_MCP=true tandem dev",
+    "kubectl create namespace tandem",
+    "helm upgrade --install tandem deploy/helm/tandem --namespace tandem --values two-nodes.yaml",
+    "helm test tandem --namespace tandem",
+    "kubectl --namespace tandem get pods --output wide",
 }
 FILL_CHROMA = """
 import chromadb
@@ -119,7 +125,12 @@ def run(page: str, folder: Path, **variables: str) -> list[str]:
 
 
 def test_each_tutorial_is_run_and_every_other_command_is_known() -> None:
-    assert {page.name for page in TUTORIALS.glob("*.md")} == {"agent.md", "folder.md", "moving.md"}
+    assert {page.name for page in TUTORIALS.glob("*.md")} == {
+        "agent.md",
+        "folder.md",
+        "kubernetes.md",
+        "moving.md",
+    }
     others = re.findall(
         r"^```(?:bash|console)\n(.*?)^```",
         "".join(page.read_text() for page in TUTORIALS.glob("*.md")),
@@ -180,3 +191,21 @@ def test_an_agent(folder: Path) -> None:
         )
     assert refused.returncode == 1
     assert refused.stderr.startswith("agent: "), refused.stderr
+
+
+@pytest.mark.slow
+def test_two_embedder_nodes(folder: Path) -> None:
+    page = (TUTORIALS / "kubernetes.md").read_text()
+    (folder / "two-nodes.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
+    (folder / "deploy").symlink_to(REPOSITORY / "deploy")
+    (folder / "bin" / "helm").symlink_to(helm())
+
+    counted, status = run("kubernetes.md", folder)
+
+    assert re.search(r"\d kind: StatefulSet", counted)
+    made = [each for each in yaml.safe_load_all((folder / "tandem.yaml").read_text()) if each]
+    (embedders,) = (each for each in made if each["kind"] == "Deployment")
+    assert embedders["spec"]["replicas"] == 2
+    assert embedders["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "4"
+    assert "HorizontalPodAutoscaler" not in {each["kind"] for each in made}
+    assert "ready" in status

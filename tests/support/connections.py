@@ -6,8 +6,9 @@ from tandem_gateway.adapters.postgres import store
 
 # The threads of the store: readers, writers, and the one that cleans.
 _STORE: Final = store._READERS + store._WRITERS + 1
-# A connection each: the vector index, the keyword index, the filters, the watch, and the keys with their usage.
-_FOLLOWERS: Final = 5
+# A connection each: the question that searches share, the vector index, the keyword index, the filters, the watch, and
+# the keys with their usage.
+_FOLLOWERS: Final = 6
 STANDING: Final = _STORE + _FOLLOWERS
 """While a gateway serves."""
 CONNECTIONS: Final = STANDING + 2

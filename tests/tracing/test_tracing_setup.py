@@ -18,9 +18,13 @@ def test_without_its_packages_the_setting_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(SettingsError, match=r"TANDEM_TRACING: .* not installed; install tandem-search\[gateway,traci"):
+    with pytest.raises(
+        SettingsError, match=r"TANDEM_TRACING: .* not installed; install tandem-services\[gateway,traci"
+    ):
         make_app(Settings(data_dir=tmp_path, tracing=True), lambda: None)
-    with pytest.raises(SettingsError, match=r"install tandem-search\[embedder,tracing\], or set TANDEM_TRACING=false"):
+    with pytest.raises(
+        SettingsError, match=r"install tandem-services\[embedder,tracing\], or set TANDEM_TRACING=false"
+    ):
         check_tracing("embedder", {}, wanted=True)
     make_app(Settings(data_dir=tmp_path), lambda: None)
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tandem_cli.app import app
-from tandem_cli.exposition import samples, total
+from tandem_cli.exposition import Samples, samples, total
 from tandem_cli.failures import Unreachable
 from tandem_cli.output import Cell, print_fields, print_json, print_table, size
 from tandem_cli.session import Session, command
@@ -42,25 +42,50 @@ def status(session: Session) -> None:
 
 
 def gathered(client: Client) -> dict[str, Any]:
-    """Return health, probe, queues and replicas; parts that the key may not see are None.
+    """Return health, probe, queues and embedders; parts that the key may not see are None.
 
     Raises:
         TandemError: if the gateway does not answer.
     """
     health = msgspec.to_builtins(client.health())
     queues: dict[str, float | None] | None = None
-    traffic: Traffic | None = None
+    embedders: list[dict[str, Any]] | None = None
     with suppress(ApiError):
         found = samples(client.metrics())
         queues = {name: total(found, metric) for name, metric in METRICS.items()}
+        embedders = measured_embedders(found)
     with suppress(ApiError):
-        traffic = client.traffic()
-    return {
-        "ready": _ready(client),
-        "health": health,
-        "queues": queues,
-        "traffic": None if traffic is None else msgspec.to_builtins(traffic),
+        embedders = told_embedders(client.traffic())
+    return {"ready": _ready(client), "health": health, "queues": queues, "embedders": embedders}
+
+
+def told_embedders(traffic: Traffic) -> list[dict[str, Any]]:
+    """Return the embedders of both pools, as the route for operators tells them."""
+    pools = {"stable": traffic.stable, "canary": traffic.canary}
+    return [
+        {"pool": name, **msgspec.to_builtins(replica)}
+        for name, pool in pools.items()
+        if pool is not None
+        for replica in pool.replicas
+    ]
+
+
+def measured_embedders(found: Samples) -> list[dict[str, Any]]:
+    """Return the embedders that the metrics name; a metric does not tell their models or that one is draining."""
+    calls = {
+        (labels.get("pool"), labels.get("replica")): int(value)
+        for labels, value in found.get("tandem_gateway_replica_calls_in_flight", [])
     }
+    return [
+        {
+            "pool": labels.get("pool"),
+            "address": labels.get("replica"),
+            "status": "ejected" if ejected else "serving",
+            "calls_in_flight": calls.get((labels.get("pool"), labels.get("replica"))),
+            "fingerprint": None,
+        }
+        for labels, ejected in found.get("tandem_gateway_replica_ejected", [])
+    ]
 
 
 def _ready(client: Client) -> bool:
@@ -97,14 +122,9 @@ def _print(url: str, told: dict[str, Any]) -> None:
     if queues.get("in_flight_bytes") is not None:
         fields.append(("requests in memory", size(int(queues["in_flight_bytes"]))))
     print_fields([(name, value) for name, value in fields if value is not None])
-    traffic = told["traffic"]
-    if traffic is None:
+    if told["embedders"] is None:
         return
-    rows: list[tuple[Cell, ...]] = [
-        (pool, replica["address"], replica["status"], replica["calls_in_flight"], replica["fingerprint"])
-        for pool in ("stable", "canary")
-        if traffic[pool] is not None
-        for replica in traffic[pool]["replicas"]
-    ]
+    names = ("pool", "address", "status", "calls_in_flight", "fingerprint")
+    rows = [[embedder[name] for name in names] for embedder in told["embedders"]]
     print()
     print_table(("pool", "embedder", "state", "calls", "fingerprint"), rows, empty="no embedders")

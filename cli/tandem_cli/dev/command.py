@@ -94,7 +94,7 @@ def _serve(services: LocalServices, data: Path, logs: Path, *, demo: bool) -> No
             sample.show_searches(client)
         report(f"try: {sample.curl(url)}")
     report(f"data: {data}/; logs: {logs}/")
-    report(f"API: {url}/docs; stop with Ctrl-C")
+    report(f"console: {url}/; API: {url}/docs; stop with Ctrl-C")
     services.wait()
     report("stopping: the services first answer the requests under way")
 

@@ -25,6 +25,8 @@ from tandem_contract.compatible.open_webui import LoadedDocument
 
 MAX_DOCUMENTS = 10_000
 """Most documents of a source that the gateway compares."""
+MAX_HELD_BYTES = 256 << 20
+"""Most bytes of rows and pages, which are in memory while the gateway compares them."""
 
 _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 _LOADED = msgspec.json.Decoder(LoadedDocument | list[LoadedDocument])
@@ -32,10 +34,11 @@ _LOADED = msgspec.json.Decoder(LoadedDocument | list[LoadedDocument])
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document of the folder: its hash, and how to get it."""
+    """A document of the folder: its hash, how to get it, and the bytes that it holds in memory until then."""
 
     hash: str
     read: Callable[[], dict[str, Any]]
+    held: int = 0
 
 
 def source_name(folder: Path) -> str:
@@ -64,8 +67,8 @@ def entries(
                         yield str(row["id"]), known(row)
             elif suffix == ".pdf":
                 for page in load(client, name, path.read_bytes()):
-                    number = page.metadata.get("page", 1)
-                    yield from [(found := f"{prefix}{name}#{number}", known(_document(found, page, metadata, suffix)))]
+                    key = f"{prefix}{name}#{page.metadata.get('page', 1)}"
+                    yield key, known(_document(key, page, metadata, name))
             else:
                 key = f"{prefix}{name}"
                 yield key, Entry(_hash(path.read_bytes(), metadata), _reader(client, key, name, path, metadata))
@@ -79,13 +82,17 @@ def compared(
     """Collect entries by id.
 
     Raises:
-        UsageError: an id appears twice, or there are more than the gateway compares.
+        UsageError: an id appears twice, or there are too many documents or bytes.
     """
     collected: dict[str, Entry] = {}
+    held = 0
     for key, entry in found:
         if key in collected:
             raise UsageError(f"two documents of the folder have the id {key!r}")
         collected[key] = entry
+        held += entry.held
+        if held > MAX_HELD_BYTES:
+            raise UsageError(f"the folder's rows and pages have more than {MAX_HELD_BYTES >> 20} MiB; sync its parts")
         if len(collected) > MAX_DOCUMENTS:
             raise UsageError(
                 f"the folder has more than {MAX_DOCUMENTS:,} documents, the most of a source; sync its parts"
@@ -114,7 +121,7 @@ def load(client: Client, name: str, content: bytes) -> list[LoadedDocument]:
 def known(document: dict[str, Any]) -> Entry:
     """Return the entry of a document that is read already; its hash is that of all its fields."""
     encoded = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
-    return Entry(hashlib.sha256(encoded).hexdigest()[:32], lambda: document)
+    return Entry(hashlib.sha256(encoded).hexdigest()[:32], lambda: document, len(encoded))
 
 
 def _reader(
@@ -122,13 +129,15 @@ def _reader(
 ) -> Callable[[], dict[str, Any]]:
     def read() -> dict[str, Any]:
         (loaded,) = load(client, name, path.read_bytes())
-        return _document(key, loaded, metadata, path.suffix.lower())
+        return _document(key, loaded, metadata, name)
 
     return read
 
 
-def _document(key: str, loaded: LoadedDocument, metadata: Mapping[str, Any], suffix: str) -> dict[str, Any]:
-    document = {"id": key, "text": loaded.page_content, "metadata": {**metadata, **loaded.metadata}}
+def _document(key: str, loaded: LoadedDocument, metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
+    told = {**metadata, **loaded.metadata, "file": name}
+    document = {"id": key, "text": loaded.page_content, "metadata": told}
+    suffix = Path(name).suffix.lower()
     headings = suffix in (".html", ".htm", ".docx") and _HEADING.search(loaded.page_content) is not None
     return document | {"format": "markdown"} if suffix == ".md" or headings else document
 

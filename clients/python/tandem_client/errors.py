@@ -6,6 +6,7 @@
     ├── TimedOut              the call's time-out is over; the gateway may have done the request
     ├── InvalidReply          the reply is not what the API says
     ├── JobStalled            a job did not end in time
+    ├── JobFailed             an adapter stored documents, and the gateway could not embed some
     ├── IngestStopped         a bulk ingest stopped before its end; has the report so far
     └── ApiError              the gateway refused the request; subclasses by what to do about it
         ├── InvalidRequest    400, 405, 406, 408, 413, 415, 422, 431: change the request
@@ -58,6 +59,10 @@ class InvalidReply(TandemError):
 
 class JobStalled(TandemError):
     """A job did not end in time, or made no progress. Its documents are stored and wait."""
+
+
+class JobFailed(TandemError):
+    """The gateway stored documents for an adapter, and could not embed some of them; the others are found."""
 
 
 class ApiError(TandemError):

@@ -83,6 +83,7 @@ export class Tandem {
       contentType: JSON_TYPE,
       headers: { "idempotency-key": idempotencyKey ?? newKey() },
       repeatable: true,
+      has: "job_id",
     });
   }
 
@@ -106,6 +107,7 @@ export class Tandem {
         contentType: "application/x-ndjson",
         headers: { "idempotency-key": newKey() },
         repeatable: true,
+        has: "job_id",
         retry,
         timeoutMs,
         signal,
@@ -131,12 +133,14 @@ export class Tandem {
       body: form,
       headers: { "idempotency-key": idempotencyKey ?? newKey() },
       repeatable: true,
+      has: "job_id",
     });
   }
 
   /** How the gateway is; also if its store cannot be read ("failed", with the status 503). */
   async health(options: CallOptions = {}): Promise<Health> {
-    return this.#transport.send({ ...options, method: "GET", path: "/healthz", repeatable: true, alsoGood: [503] });
+    const path = "/healthz";
+    return this.#transport.send({ ...options, method: "GET", path, repeatable: true, alsoGood: [503], has: "status" });
   }
 
   async #find<T>(
@@ -155,6 +159,7 @@ export class Tandem {
       headers: session ? { "x-tandem-position": this.position as string } : {},
       repeatable: true,
       tellsTimeout: true,
+      has: path === "/v1/search/batch" ? "replies" : "results",
     });
   }
 }

@@ -154,8 +154,9 @@ function envelope(body: string): { message?: string; code?: ErrorCode; field?: s
 function limitOf(code: string | undefined, message: string | undefined, header: string | null): number | undefined {
   if (code === "limit_exceeded" || code === "body_too_large") {
     const found = /(?:\bto|at most|up to|limit of|more than|over|exceeds|maximum of) ([0-9][0-9,]*)/.exec(message ?? "");
-    if (found?.[1] !== undefined) return Number(found[1].replaceAll(",", ""));
+    return found?.[1] === undefined ? undefined : Number(found[1].replaceAll(",", ""));
   }
-  const stated = /^[0-9]+/.exec(header?.trim() ?? "");
+  // The header is on other replies too.
+  const stated = code === "rate_limited" ? /^[0-9]+/.exec(header?.trim() ?? "") : null;
   return stated === null ? undefined : Number(stated[0]);
 }

@@ -69,7 +69,7 @@ async function* readStream(
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   try {
     const headers = { accept: "text/event-stream" };
-    const response = await transport.open({ method: "GET", path, headers, repeatable: true }, deadline);
+    const response = await transport.open({ method: "GET", path, headers, repeatable: true, has: "" }, deadline);
     deadline.keepOpen();
     reader = response.body?.getReader();
     if (reader === undefined) return;

@@ -40,14 +40,14 @@ export class Jobs {
     return new Paged(async (cursor) => {
       const path = `/v1/jobs${queryOf({ status, collection, limit, cursor })}`;
       const reply = await this.transport.send<{ jobs: Job[]; next_cursor?: string | null }>({
-        ...options, method: "GET", path, repeatable: true,
+        ...options, method: "GET", path, repeatable: true, has: "jobs",
       });
       return { items: reply.jobs, cursor: reply.next_cursor ?? undefined };
     });
   }
 
   async get(jobId: string, options: CallOptions = {}): Promise<Job> {
-    return this.transport.send({ ...options, method: "GET", path: jobPath(jobId), repeatable: true });
+    return this.transport.send({ ...options, method: "GET", path: jobPath(jobId), repeatable: true, has: "job_id" });
   }
 
   /**
@@ -65,6 +65,7 @@ export class Jobs {
         method: "GET",
         path: jobPath(jobId) + queryOf({ wait_seconds: seconds }),
         repeatable: true,
+        has: "job_id",
         timeoutMs: Math.min(seconds * 1000 + this.transport.settings.timeoutMs, Math.max(until - asked, 1000)),
         signal,
       });
@@ -87,7 +88,7 @@ export class Jobs {
     return new Paged(async (cursor) => {
       const path = `${jobPath(jobId)}/documents${queryOf({ status, limit, cursor })}`;
       const reply = await this.transport.send<{ documents: JobDocument[]; next_cursor?: string | null }>({
-        ...options, method: "GET", path, repeatable: true,
+        ...options, method: "GET", path, repeatable: true, has: "documents",
       });
       return { items: reply.documents, cursor: reply.next_cursor ?? undefined };
     });
@@ -95,12 +96,13 @@ export class Jobs {
 
   /** Cancels the documents that are not embedded yet. */
   async cancel(jobId: string, options: CallOptions = {}): Promise<Job> {
-    return this.transport.send({ ...options, method: "POST", path: `${jobPath(jobId)}/cancel`, repeatable: true });
+    const path = `${jobPath(jobId)}/cancel`;
+    return this.transport.send({ ...options, method: "POST", path, repeatable: true, has: "job_id" });
   }
 
   /** Embeds the failed documents again. */
   async retry(jobId: string, options: CallOptions = {}): Promise<RetriedJob> {
-    return this.transport.send({ ...options, method: "POST", path: `${jobPath(jobId)}/retry` });
+    return this.transport.send({ ...options, method: "POST", path: `${jobPath(jobId)}/retry`, has: "job_id" });
   }
 }
 

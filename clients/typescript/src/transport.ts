@@ -10,6 +10,8 @@ export interface Call extends CallOptions {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** With its query. */
   path: string;
+  /** Field that the reply has: another server's may have none. */
+  has: string;
   /** A form is sent anew by each attempt. */
   body?: string | FormData;
   contentType?: string;
@@ -47,12 +49,7 @@ export class Transport {
     const deadline = new Deadline(checkedTimeout(call.timeoutMs ?? this.settings.timeoutMs), call.signal);
     try {
       return await this.#attempts(call, deadline, async (response) => {
-        const text = await readText(response, this.settings.maxReplyBytes);
-        try {
-          return JSON.parse(text) as T;
-        } catch {
-          throw new InvalidReplyError(`the reply to ${call.method} ${call.path} is not JSON`);
-        }
+        return parsed<T>(call, await readText(response, this.settings.maxReplyBytes));
       });
     } finally {
       deadline.close();
@@ -113,10 +110,24 @@ export class Transport {
       credentials: "omit",
     });
     if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400)) {
+      await response.body?.cancel();
       throw new InvalidReplyError(`${this.settings.url} redirects; give the URL that it leads to`);
     }
     return response;
   }
+}
+
+function parsed<T>(call: Call, text: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new InvalidReplyError(`the reply to ${call.method} ${call.path} is not JSON`);
+  }
+  if (typeof value !== "object" || value === null || !(call.has in value)) {
+    throw new InvalidReplyError(`the reply to ${call.method} ${call.path} has no ${call.has}`);
+  }
+  return value as T;
 }
 
 function described(error: unknown): string {

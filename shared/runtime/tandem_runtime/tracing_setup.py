@@ -73,7 +73,7 @@ def check_tracing(service: str, environment: Mapping[str, str], *, wanted: bool)
     if not _installed():
         raise SettingsError(
             "TANDEM_TRACING: the packages of OpenTelemetry are not installed; install "
-            f"tandem-search[{service},tracing], or set TANDEM_TRACING=false"
+            f"tandem-services[{service},tracing], or set TANDEM_TRACING=false"
         )
     return True
 

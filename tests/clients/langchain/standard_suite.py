@@ -1,25 +1,26 @@
-"""LangChain's standard tests of vector stores, and a few of the adapter's own, against the gateway at TANDEM_TEST_URL.
+"""LangChain's standard tests of vector stores and embeddings, and a few of the adapter's own, at TANDEM_TEST_URL.
 
 They run in an environment of their own: ``test_langchain.py`` starts them. None is skipped, and none is expected to
 fail. LangChain's tests give a store a fake embedding model and never look at its vectors; Tandem embeds with its own
-model, so the store takes no other. What LangChain's suite leaves out because it needs vectors, the adapter refuses:
-``test_what_needs_vectors_is_refused``.
+model, so the store takes no other.
 """
 
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 from langchain_core.documents import Document
-from langchain_tests.integration_tests import VectorStoreIntegrationTests
-from tandem_vectorstore import TandemError, TandemVectorStore
+from langchain_tests.integration_tests import EmbeddingsIntegrationTests, VectorStoreIntegrationTests
+from langchain_tests.unit_tests import EmbeddingsUnitTests
+
+from tandem_client import AsyncClient, Client, InvalidRequest, TandemError
+from tandem_client.langchain import TandemEmbeddings, TandemVectorStore
 
 URL = os.environ["TANDEM_TEST_URL"]
-API_PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "python-client.md"
 
 PETS = [
     Document(id="mat", page_content="The cat sat on the mat.", metadata={"page": 1}),
@@ -31,23 +32,22 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[httpx2.Client]:
-    # A proxy of the environment must not stand between the client and a server on the loopback.
-    with httpx2.Client(trust_env=False, timeout=60) as client:
+def client() -> Iterator[Client]:
+    with Client(URL) as client:
         yield client
 
 
 @pytest.fixture
-def collection(client: httpx2.Client) -> Iterator[str]:
+def collection(client: Client) -> Iterator[str]:
     """A collection name that no other test uses."""
     name = f"langchain-{next(_numbers)}"
     yield name
-    assert client.delete(f"{URL}/v1/collections/{name}").status_code in (200, 404)  # the first texts create it
+    client.delete_collection(name)
 
 
 @pytest.fixture
-def store(client: httpx2.Client, collection: str) -> TandemVectorStore:
-    return TandemVectorStore(URL, collection, client=client)
+def store(client: Client, collection: str) -> TandemVectorStore:
+    return TandemVectorStore(collection=collection, client=client)
 
 
 class TestStandard(VectorStoreIntegrationTests):
@@ -56,14 +56,41 @@ class TestStandard(VectorStoreIntegrationTests):
         return store
 
 
-def test_from_documents_keeps_ids_and_metadata(client: httpx2.Client, collection: str) -> None:
-    store = TandemVectorStore.from_documents(PETS, None, url=URL, collection=collection, client=client)
+class TestStandardWithAnAsynchronousClient(VectorStoreIntegrationTests):
+    @pytest.fixture
+    async def vectorstore(self, client: Client, collection: str) -> AsyncIterator[TandemVectorStore]:
+        async with AsyncClient(URL) as async_client:
+            yield TandemVectorStore(collection=collection, client=client, async_client=async_client)
+
+
+class TestStandardEmbeddings(EmbeddingsIntegrationTests):
+    @property
+    def embeddings_class(self) -> type[TandemEmbeddings]:
+        return TandemEmbeddings
+
+    @property
+    def embedding_model_params(self) -> dict[str, str]:
+        return {"url": URL}
+
+
+class TestStandardUnits(EmbeddingsUnitTests):
+    @property
+    def embeddings_class(self) -> type[TandemEmbeddings]:
+        return TandemEmbeddings
+
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        return {"TANDEM_URL": "http://localhost:1"}, {}, {"url": "http://localhost:1"}
+
+
+def test_from_documents_keeps_ids_and_metadata(client: Client, collection: str) -> None:
+    store = TandemVectorStore.from_documents(PETS, None, collection=collection, client=client)
     assert store.get_by_ids(["tea", "mat", "tea", "gone"]) == [PETS[2], PETS[0]]
 
 
-async def test_afrom_texts_makes_the_ids(client: httpx2.Client, collection: str) -> None:
+async def test_afrom_texts_makes_the_ids(client: Client, collection: str) -> None:
     texts = [pet.page_content for pet in PETS]
-    store = await TandemVectorStore.afrom_texts(texts, None, url=URL, collection=collection, client=client)
+    store = await TandemVectorStore.afrom_texts(texts, None, collection=collection, client=client)
     (found,) = await store.asimilarity_search("a hot drink", k=1)
     assert found.page_content == PETS[2].page_content
     assert found.id
@@ -73,22 +100,25 @@ async def test_afrom_texts_makes_the_ids(client: httpx2.Client, collection: str)
 def test_more_texts_than_one_request_takes_are_stored_in_order(
     store: TandemVectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tandem_vectorstore._INGEST_DOCUMENTS", 2)
-    monkeypatch.setattr("tandem_vectorstore._IDS_A_READ", 2)
-    monkeypatch.setattr("tandem_vectorstore._IDS_A_DELETION", 2)
-    texts = [f"sentence number {number}" for number in range(5)]
+    monkeypatch.setattr("tandem_client.storing.IDS_A_READ", 2)
+    monkeypatch.setattr("tandem_client.storing.IDS_A_DELETION", 2)
+    monkeypatch.setattr("tandem_client.storing.TEXTS_A_REQUEST", 2)
+    texts = [f"sentence number {number}" for number in range(600)]
     ids = store.add_texts(texts)
-    assert [document.page_content for document in store.get_by_ids(ids)] == texts
+    assert [document.page_content for document in store.get_by_ids(ids[-5:])] == texts[-5:]
     assert store.delete(ids[:3])
-    assert [document.id for document in store.get_by_ids(ids)] == ids[3:]
+    assert [document.id for document in store.get_by_ids(ids[:5])] == ids[3:5]
+    assert len(store.embeddings.embed_documents(texts[:5])) == 5
 
 
 def test_a_search_takes_the_fields_of_the_api(store: TandemVectorStore) -> None:
     store.add_documents(PETS)
     assert store.similarity_search("a pet", k=3, filter={"page": {"$gte": 2}}, mode="dense") == PETS[1:]
     assert store.similarity_search("leaves", mode="lexical") == [PETS[2]]
-    with pytest.raises(TandemError, match="answered 422: unknown field: score_threshold"):
+    with pytest.raises(TypeError, match="score_threshold"):
         store.similarity_search("a pet", score_threshold=0.5)
+    with pytest.raises(InvalidRequest, match="min_score"):
+        store.similarity_search("a pet", min_score=7)
 
 
 def test_scores_descend(store: TandemVectorStore) -> None:
@@ -143,20 +173,44 @@ def test_a_refused_text_is_named(store: TandemVectorStore) -> None:
     assert store.similarity_search("good") == []
 
 
-def test_what_needs_vectors_is_refused(store: TandemVectorStore) -> None:
-    assert store.embeddings is None
-    with pytest.raises(NotImplementedError):
-        store.similarity_search_by_vector([0.0] * 384)
-    with pytest.raises(NotImplementedError):
-        store.max_marginal_relevance_search("a pet")
+async def test_searches_by_vector_take_those_of_the_gateway(store: TandemVectorStore) -> None:
+    store.add_documents(PETS)
+    vector = await store.embeddings.aembed_query("a hot drink of leaves")
+    assert vector == store.embeddings.embed_query("a hot drink of leaves")
+    assert store.similarity_search_by_vector(vector, k=1) == [PETS[2]]
+    assert await store.asimilarity_search_by_vector(vector, k=1, filter={"page": 2}) == [PETS[1]]
+    with pytest.raises(InvalidRequest, match="vector"):
+        store.similarity_search_by_vector([1.0])
 
 
-def test_the_example_of_the_api_page_is_true(
-    client: httpx2.Client, collection: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    section = API_PAGE.read_text().split("\n## LangChain\n")[1].split("\n## ")[0]
+async def test_diversity_chooses_documents_unlike_each_other(store: TandemVectorStore) -> None:
+    twin = Document(id="twin", page_content="The cat sat on the mat!", metadata={"page": 9})
+    store.add_documents([*PETS, twin])
+    query = "The cat sat on the mat."
+    assert {found.id for found in store.similarity_search(query, k=2, mode="dense")} == {"mat", "twin"}
+    vector = store.embeddings.embed_query(query)
+    for found in (
+        store.max_marginal_relevance_search(query, k=2, lambda_mult=0.3),
+        await store.amax_marginal_relevance_search(query, k=2, lambda_mult=0.3),
+        store.max_marginal_relevance_search_by_vector(vector, k=2, lambda_mult=0.3),
+        await store.amax_marginal_relevance_search_by_vector(vector, k=2, lambda_mult=0.3),
+    ):
+        assert found[0].id in ("mat", "twin")
+        assert found[1].id in ("rug", "tea")
+    assert {found.id for found in store.max_marginal_relevance_search(query, k=2, lambda_mult=1.0)} == {"mat", "twin"}
+
+
+def test_a_retriever_searches(store: TandemVectorStore) -> None:
+    store.add_documents(PETS)
+    for search_type in ("similarity", "mmr"):
+        retriever = store.as_retriever(search_type=search_type, search_kwargs={"k": 1, "filter": {"page": 3}})
+        assert retriever.invoke("a pet") == [PETS[2]]
+
+
+def test_the_example_of_the_page_is_true(client: Client, collection: str, capsys: pytest.CaptureFixture[str]) -> None:
+    section = PAGE.read_text().split("\n### LangChain\n")[1].split("\n## ")[0].split("\n### ")[0]
     ((example, printed),) = re.findall(r"^```python\n(.*?)# (.*?)\n```$", section, re.MULTILINE | re.DOTALL)
     real = example.replace("http://localhost:8000", URL).replace('"books"', f'"{collection}"')
     assert real.count(URL) == real.count(collection) == 1
-    exec(compile(real, API_PAGE, "exec"), {})
+    exec(compile(real, "example", "exec"), {})
     assert capsys.readouterr().out == f"{printed}\n"

@@ -107,8 +107,13 @@ def ingest_files(
     )
 
 
+def new_key() -> str:
+    """Return an idempotency key that no other ingest has."""
+    return secrets.token_hex(16)
+
+
 def _key(idempotency_key: str | None) -> str:
-    return secrets.token_hex(16) if idempotency_key is None else idempotency_key
+    return new_key() if idempotency_key is None else idempotency_key
 
 
 def _form_part(boundary: str, disposition: str, content: bytes) -> bytes:

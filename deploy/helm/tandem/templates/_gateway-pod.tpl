@@ -66,6 +66,18 @@ spec:
         - name: TANDEM_SNAPSHOT_URL
           value: {{ . | quote }}
         {{- end }}
+        {{- with .Values.snapshots.region }}
+        - name: AWS_REGION
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with .Values.snapshots.endpointUrl }}
+        - name: AWS_ENDPOINT_URL
+          value: {{ . | quote }}
+        {{- end }}
+        {{- with .Values.snapshots.credentialsSecret }}
+        {{- include "tandem.secretVariable" (dict "name" "AWS_ACCESS_KEY_ID" "secret" . "key" "access-key-id") | nindent 8 }}
+        {{- include "tandem.secretVariable" (dict "name" "AWS_SECRET_ACCESS_KEY" "secret" . "key" "secret-access-key") | nindent 8 }}
+        {{- end }}
         {{- if .Values.canary.enabled }}
         - name: TANDEM_CANARY_URL
           value: {{ $scheme }}://{{ include "tandem.embedder" . }}-canary:8080
@@ -87,11 +99,6 @@ spec:
         {{- with .Values.gateway.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- with .Values.snapshots.credentialsSecret }}
-      envFrom:
-        - secretRef:
-            name: {{ . }}
-      {{- end }}
       ports:
         - name: http
           containerPort: 8000
@@ -119,7 +126,7 @@ spec:
           mountPath: /etc/tandem/store
           readOnly: true
         {{- end }}
-        {{- if .Values.snapshots.existingClaim }}
+        {{- if hasPrefix "file://" .Values.snapshots.url }}
         - name: snapshots
           mountPath: {{ trimPrefix "file://" .Values.snapshots.url }}
         {{- end }}
@@ -163,10 +170,11 @@ spec:
             path: url
         {{- end }}
     {{- end }}
-    {{- with .Values.snapshots.existingClaim }}
+    {{- if hasPrefix "file://" .Values.snapshots.url }}
+    # User 10001 has to be able to write to it: by the pod's fsGroup, or by the owner of the exported folder.
     - name: snapshots
       persistentVolumeClaim:
-        claimName: {{ . }}
+        claimName: {{ include "tandem.snapshotsClaim" . }}
     {{- end }}
     {{- with .Values.gateway.tlsSecret }}
     - name: tls

@@ -75,6 +75,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end -}}
 {{- end }}
 
+{{- define "tandem.snapshotsClaim" -}}
+{{ .Values.snapshots.existingClaim | default (printf "%s-snapshots" (include "tandem.gateway" .)) }}
+{{- end }}
+
+{{/* Most gateways of the autoscaler: they and one more take 96 connections of the database, or 85 with shared snapshots. */}}
+{{- define "tandem.maxGateways" -}}
+{{ .Values.gateway.autoscaling.maxReplicas | default (ternary 4 5 (ne .Values.snapshots.url "")) }}
+{{- end }}
+
 {{- define "tandem.storeSecret" -}}
 {{ .Values.postgres.existingSecret | default (printf "%s-store" (include "tandem.gateway" .)) }}
 {{- end }}

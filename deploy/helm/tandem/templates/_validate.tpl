@@ -8,8 +8,9 @@
 {{- if not (or $v.postgres.existingSecret $v.postgres.storeUrl) -}}
 {{- fail "postgres.enabled needs postgres.existingSecret or postgres.storeUrl" -}}
 {{- end -}}
-{{- if and $v.gateway.autoscaling.enabled (gt (int $v.gateway.autoscaling.minReplicas) (int $v.gateway.autoscaling.maxReplicas)) -}}
-{{- fail (printf "gateway.autoscaling.minReplicas is %v, more than gateway.autoscaling.maxReplicas (%v)" $v.gateway.autoscaling.minReplicas $v.gateway.autoscaling.maxReplicas) -}}
+{{- $most := include "tandem.maxGateways" . -}}
+{{- if and $v.gateway.autoscaling.enabled (gt (int $v.gateway.autoscaling.minReplicas) (int $most)) -}}
+{{- fail (printf "gateway.autoscaling.minReplicas is %v, more than gateway.autoscaling.maxReplicas (%v)" $v.gateway.autoscaling.minReplicas $most) -}}
 {{- end -}}
 {{- $least := ternary $v.gateway.autoscaling.minReplicas $v.gateway.replicas $v.gateway.autoscaling.enabled -}}
 {{- if and $v.gateway.disruptionBudget.enabled (ge (int $v.gateway.disruptionBudget.minAvailable) (int $least)) -}}
@@ -34,14 +35,13 @@
 {{- if and $v.embedder.autoscaling.enabled (gt (int $v.embedder.autoscaling.minReplicas) (int $v.embedder.autoscaling.maxReplicas)) -}}
 {{- fail (printf "embedder.autoscaling.minReplicas is %v, more than embedder.autoscaling.maxReplicas (%v)" $v.embedder.autoscaling.minReplicas $v.embedder.autoscaling.maxReplicas) -}}
 {{- end -}}
-{{- if and (hasPrefix "file://" $v.snapshots.url) (not $v.snapshots.existingClaim) -}}
-{{- fail "snapshots.url is a folder, which needs snapshots.existingClaim" -}}
-{{- end -}}
 {{- if and $v.snapshots.existingClaim (not (hasPrefix "file://" $v.snapshots.url)) -}}
 {{- fail "snapshots.existingClaim needs a snapshots.url that begins with file://" -}}
 {{- end -}}
-{{- if and $v.snapshots.credentialsSecret (not (hasPrefix "s3://" $v.snapshots.url)) -}}
-{{- fail "snapshots.credentialsSecret needs a snapshots.url that begins with s3://" -}}
+{{- range $name := list "region" "endpointUrl" "credentialsSecret" -}}
+{{- if and (get $v.snapshots $name) (not (hasPrefix "s3://" $v.snapshots.url)) -}}
+{{- fail (printf "snapshots.%s needs a snapshots.url that begins with s3://" $name) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.hosts) -}}
 {{- fail "ingress.enabled needs a name in ingress.hosts" -}}
@@ -49,7 +49,7 @@
 {{- if and $v.canary.enabled (not (include "tandem.adminTokenSecret" .)) -}}
 {{- fail "canary.enabled needs adminToken.existingSecret or adminToken.generate: without a token it gets no traffic" -}}
 {{- end -}}
-{{- $own := dict "gateway" (list "TANDEM_EMBEDDER_URL" "TANDEM_EMBEDDER_TOKEN" "TANDEM_SHUTDOWN_TIMEOUT_SECONDS" "TANDEM_API_KEY_FILE" "TANDEM_STORE_URL_FILE" (ternary "TANDEM_AUDIT_LOG" "" $v.postgres.enabled) "TANDEM_SNAPSHOT_URL" "TANDEM_CANARY_URL" "TANDEM_ADMIN_TOKEN" "TANDEM_TLS_CERT_FILE" "TANDEM_TLS_KEY_FILE" "TANDEM_EMBEDDER_CA_FILE" "TANDEM_GATEWAY_PORT" "TANDEM_DATA_DIR" "TANDEM_API_KEY" "TANDEM_STORE_URL") "embedder" (list "TANDEM_EMBEDDER_TOKEN" "TANDEM_EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS" "TANDEM_EMBEDDER_TLS_CERT_FILE" "TANDEM_EMBEDDER_TLS_KEY_FILE" "TANDEM_EMBEDDER_PORT") -}}
+{{- $own := dict "gateway" (list "TANDEM_EMBEDDER_URL" "TANDEM_EMBEDDER_TOKEN" "TANDEM_SHUTDOWN_TIMEOUT_SECONDS" "TANDEM_API_KEY_FILE" "TANDEM_STORE_URL_FILE" (ternary "TANDEM_AUDIT_LOG" "" $v.postgres.enabled) "TANDEM_SNAPSHOT_URL" "AWS_REGION" "AWS_ENDPOINT_URL" "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "TANDEM_CANARY_URL" "TANDEM_ADMIN_TOKEN" "TANDEM_TLS_CERT_FILE" "TANDEM_TLS_KEY_FILE" "TANDEM_EMBEDDER_CA_FILE" "TANDEM_GATEWAY_PORT" "TANDEM_DATA_DIR" "TANDEM_API_KEY" "TANDEM_STORE_URL") "embedder" (list "TANDEM_EMBEDDER_TOKEN" "TANDEM_EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS" "TANDEM_EMBEDDER_TLS_CERT_FILE" "TANDEM_EMBEDDER_TLS_KEY_FILE" "TANDEM_EMBEDDER_PORT") -}}
 {{- range $service, $names := $own -}}
 {{- $seen := dict -}}
 {{- range $name, $_ := (get $v $service).settings -}}

@@ -92,7 +92,7 @@ class HttpEmbedder:
         """
         self._tokens = tokens or Tokens()
         self._url = url
-        self._address = urlsplit(url).hostname or ""
+        self._server = urlsplit(url if "//" in url else f"//{url}")
         self._client = client
         self._on_call = on_call
         self._told: str | None = None
@@ -107,7 +107,9 @@ class HttpEmbedder:
             return await self._embed(texts, kind, priority, timeout, split)
         with within(span.child(_CALL, kind="client")) as call:
             call.set("http.request.method", "POST")
-            call.set("server.address", self._address)
+            call.set("server.address", self._server.hostname or "")
+            if self._server.port is not None:
+                call.set("server.port", self._server.port)
             call.set("tandem.kind", kind)
             call.set("tandem.priority", priority)
             call.set("tandem.texts", len(texts))

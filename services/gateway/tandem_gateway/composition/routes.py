@@ -11,6 +11,7 @@ from tandem_gateway.http.authentication import authenticated
 from tandem_gateway.http.coding.layer import coded
 from tandem_gateway.http.compatible.errors import with_shaped_errors
 from tandem_gateway.http.compatible.service import EmbeddingService
+from tandem_gateway.http.console import read_console, with_console
 from tandem_gateway.http.exact_paths import ExactPaths
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
@@ -92,7 +93,10 @@ def build_routes(
         lifespan = mcp.lifespan
     litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan, embedding=embedding)
     others = {} if mcp is None else {("POST", mcp.endpoint.template): "mcp"}
-    return Routes(hot, routed_exactly(litestar), Operations(ExactPaths(litestar.routes), others))
+    routed = routed_exactly(litestar)
+    if settings.console:
+        routed = with_console(routed, read_console())
+    return Routes(hot, routed, Operations(ExactPaths(litestar.routes), others))
 
 
 def compose_app(

@@ -30,6 +30,9 @@ OPEN_PATHS: Final = frozenset(
 )
 """Paths that are answered without a key."""
 
+CONSOLE: Final = "/console/"
+"""Begin of the paths of the console's files, which are answered without a key."""
+
 METRICS: Final = "/metrics"
 OPERATORS: Final = "/v1/admin/"
 """Begin of the operators' paths. Their guards decide, because some of them also take TANDEM_ADMIN_TOKEN."""
@@ -180,7 +183,7 @@ def authenticated(
             except _Refused as refusal:
                 if path.startswith(OPERATORS):
                     send = telling(send, refusal.reason)
-                elif path not in open_paths:
+                elif path not in open_paths and not path.startswith(CONSOLE):
                     answer = refusal.error
                     if isinstance(answer, Unauthorized):
                         wanted = _wanted(role_of(scope["method"], scope["path"]))

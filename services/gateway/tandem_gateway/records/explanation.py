@@ -59,9 +59,13 @@ class Stages:
             links: the batches that did its work.
             error: why its result is missing or another; None if it is not.
         """
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + ended - started
+        self.took(stage, ended - started)
         if self.span is not None:
             self.span.record(SPANS[stage], started, ended, links=links, error=error)
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        """Add seconds to a stage that has its span already."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     def failed(self, stage: Stage, started: float, ended: float, error: Failure) -> None:
         """Record a stage that has no result. Its time is no part of an explanation."""

@@ -92,3 +92,10 @@ class ServerOptions:
         "Serve the tools search, fetch and list_collections to language models at /mcp, by the Model Context Protocol. "
         "It needs the extra mcp, and 40 MiB of memory",
     )
+    console: bool = setting(
+        "CONSOLE",
+        True,
+        boolean,
+        "Serve the console, a page for browsers, at /. Its files are public and have no data; the page asks for a key "
+        "if the gateway has keys",
+    )

@@ -28,7 +28,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.ports.reranker import Reranker
 from tandem_gateway.ports.search import Hydrator
-from tandem_gateway.records.explanation import Stages
+from tandem_gateway.records.explanation import SPANS, Stages
 from tandem_gateway.records.search import Hit, RankedPassage
 from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.best_passage import choose_passages
@@ -36,6 +36,7 @@ from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, t
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.rerank_decisions import reordered, search_seconds
 from tandem_gateway.use_cases.stored_vectors import StoredVectors
+from tandem_runtime.tracing import within
 
 log = logging.getLogger(__name__)
 
@@ -197,18 +198,30 @@ class Reranking:
         missing = [each for each in first if each.passage_id not in self._known]
         if missing:
             started = time.monotonic()
-            self.outcome, scores, truncated = await self._reranker.scores(self._command, missing, deadline)
+            self.outcome, scores, truncated = await self._traced_scores(missing, deadline, stages)
             self._known |= scores
             self.truncated = self.truncated or truncated
             if stages is not None:
-                failure = None if self.outcome == "reranked" else self.outcome
-                stages.add("rerank", started, time.monotonic(), error=failure)
+                stages.took("rerank", time.monotonic() - started)
         if self.outcome != "reranked":
             self._known = {}  # an order by some scores would be neither of the two
             self.truncated = False
         self._scores = {
             each.passage_id: self._known[each.passage_id] for each in first if each.passage_id in self._known
         }
+
+    async def _traced_scores(
+        self, ranked: Sequence[RankedPassage], deadline: float, stages: Stages | None
+    ) -> tuple[RerankOutcome, dict[int, float], bool]:
+        """Return ``SearchReranker.scores``, within a span if the search is recorded: calls for it are below it."""
+        if stages is None or stages.span is None:
+            return await self._reranker.scores(self._command, ranked, deadline)
+        with within(stages.span.child(SPANS["rerank"])) as span:
+            span.set("tandem.documents", len(ranked))
+            found = await self._reranker.scores(self._command, ranked, deadline)
+            if found[0] != "reranked":
+                span.set("error.type", found[0])
+            return found
 
     def arranged(self, ranked: Sequence[RankedPassage]) -> list[RankedPassage]:
         """Return a ranking, or a longer one that begins with it, in the order of the scores."""

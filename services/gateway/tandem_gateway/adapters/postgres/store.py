@@ -42,7 +42,8 @@ from tandem_gateway.records.sources import SourceDifference
 R = TypeVar("R")
 
 _WRITERS: Final = 4
-_READERS: Final = 4
+# With the connection of ``PositionCheck``, reads take four.
+_READERS: Final = 3
 # Number of accepted jobs between two cleanups; as many documents count as another job.
 _JOBS_BETWEEN_CLEANUPS: Final = 100
 _DOCUMENTS_LIKE_A_JOB: Final = 100

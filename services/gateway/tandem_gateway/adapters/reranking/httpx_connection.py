@@ -25,10 +25,13 @@ from tandem_gateway.errors import (
     RerankerBroken,
     RerankerUnavailable,
 )
+from tandem_runtime import trace
 from tandem_runtime.durations import duration
 from tandem_runtime.logs import request_id
+from tandem_runtime.tracing import within
 
 _LEAST_SERVER_ERROR = 500
+_CALL = "POST rerank server"
 
 
 class HttpxRerankConnection:
@@ -53,6 +56,7 @@ class HttpxRerankConnection:
             on_call: called with the outcome (``ok`` or the error's name) and the seconds of each call.
         """
         self._url = endpoint(url, api)
+        self._server = httpx2.URL(self._url).host
         self._health = health_url(url)
         self._transport = transport
         self._api = api
@@ -67,6 +71,18 @@ class HttpxRerankConnection:
         self, query: str, documents: Sequence[str], *, model: str | None, raw: bool, timeout: float
     ) -> ServerScores:
         """Return the scores of documents; see ``Reranker.rerank``."""
+        span = trace.current_span()
+        if span is None:
+            return await self._rerank(query, documents, model, raw=raw, timeout=timeout)
+        with within(span.child(_CALL, kind="client")) as call:
+            call.set("http.request.method", "POST")
+            call.set("server.address", self._server)
+            call.set("tandem.documents", len(documents))
+            return await self._rerank(query, documents, model, raw=raw, timeout=timeout)
+
+    async def _rerank(
+        self, query: str, documents: Sequence[str], model: str | None, *, raw: bool, timeout: float
+    ) -> ServerScores:
         body = encode_call(self._api, query, documents, model, raw=raw)
         started = time.monotonic()
         outcome = "error"
@@ -102,6 +118,8 @@ class HttpxRerankConnection:
         headers = {"content-type": "application/json", "accept": "application/json"}
         if (current := request_id.get()) is not None:
             headers["x-request-id"] = current
+        if (traced := trace.current.get()) is not None and traced.span is not None:
+            headers |= trace.headers_of(traced)
         try:
             return await self._client.post(
                 self._url,

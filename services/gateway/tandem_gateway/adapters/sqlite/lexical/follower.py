@@ -163,14 +163,14 @@ class LexicalFollower:
         def search() -> list[Hit]:
             nonlocal whole
             ranked = self._retrieve(collection, query, top_k, deadline).passages
-            # In the same state of the store, so that every ranked passage still exists.
-            with self._feed.reading():
-                found = hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
+            # If the store has changed meanwhile, a ranked passage may be gone. Each caller notices that.
+            found = hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
             whole = len(found) == len(ranked)
             return found
 
         found = self._in_one_state(collection, search, at_least)
-        # A document that the index has was replaced or deleted since.
+        # ``_in_one_state`` notices a change, unless the index had the position. Then a document that the index has was
+        # replaced or deleted since.
         return found if whole or at_least is None else self._in_one_state(collection, search)
 
     def retrieve(

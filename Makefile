@@ -69,8 +69,9 @@ fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` d
 chaos: setup-dev ## kill a gateway again and again and check that it keeps what it acknowledged; about 10 minutes (CHAOS=options)
 	@$(BIN)/python -m tests.chaos.storm $(CHAOS)
 
-chaos-shared: setup-dev ## kill gateways that share a store, and crash their database, for some minutes
-	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q -s tests/chaos/test_shared_store.py tests/chaos/steady_kills.py
+chaos-shared: setup-dev ## kill and freeze gateways that share a store, crash their database and fill its disk; some minutes
+	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q -s tests/chaos/test_shared_store.py tests/chaos/steady_kills.py \
+		tests/chaos/shared_store_checks.py
 
 pgbouncer: setup-dev ## every conformance test of the store through PgBouncer in its transaction mode; half a minute
 	@TANDEM_TEST_PGBOUNCER=1 $(BIN)/python -m pytest -q -k BehindPgBouncer tests/gateway/ports

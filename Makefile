@@ -69,8 +69,9 @@ fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` d
 chaos: setup-dev ## kill a gateway again and again and check that it keeps what it acknowledged; about 10 minutes (CHAOS=options)
 	@$(BIN)/python -m tests.chaos.storm $(CHAOS)
 
-chaos-shared: setup-dev ## kill gateways that share a store, and crash their database, for some minutes
-	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q -s tests/chaos/test_shared_store.py tests/chaos/steady_kills.py
+chaos-shared: setup-dev ## kill and freeze gateways that share a store, crash their database and fill its disk; some minutes
+	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q -s tests/chaos/test_shared_store.py tests/chaos/steady_kills.py \
+		tests/chaos/shared_store_checks.py
 
 pgbouncer: setup-dev ## every conformance test of the store through PgBouncer in its transaction mode; half a minute
 	@TANDEM_TEST_PGBOUNCER=1 $(BIN)/python -m pytest -q -k BehindPgBouncer tests/gateway/ports
@@ -173,8 +174,7 @@ lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 tracing docs build langchain clients openwebui; do \
 		case $$set in \
 			dev) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --all-extras" ;; \
-			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
-			openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
+			clients|openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
 			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
 			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 --extra tracing -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \

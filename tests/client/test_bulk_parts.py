@@ -184,7 +184,7 @@ def test_a_gateway_with_a_lower_limit_gets_all_documents_once_in_order(documents
 def test_the_tally_counts_and_keeps_the_first_failures() -> None:
     ticks: Iterator[float] = itertools.count(0.0, 2.0)
     tally = Tally(BulkOptions(max_failures=3), lambda: next(ticks))
-    skipped = [SkippedDocument(1, None, "documents[1].text", "blank")]
+    skipped = [SkippedDocument(1, None, "documents[1].text", "documents[1].text: blank")]
     whole = Batch("0", (10, 11, 12), (b"{}\n",) * 3)
     tally.delivered(Accepted(whole, a_job(2, skipped_documents=1, skipped=skipped)))
     tally.delivered(Refused(Batch("1", (13, 14), (b"{}\n",) * 2), invalid(422, "missing_field", "documents[0].text")))
@@ -194,9 +194,10 @@ def test_the_tally_counts_and_keeps_the_first_failures() -> None:
     assert (report.accepted, report.skipped, report.failed, report.unchanged, report.pending) == (2, 3, 1, 1, 0)
     assert [(failure.position, failure.field) for failure in report.failures] == [
         (11, "text"),
-        (13, "documents[0].text"),
-        (14, "documents[0].text"),
+        (13, "text"),
+        (14, None),
     ]
+    assert report.failures[0].reason == "documents[11].text: blank"
     assert report.seconds > 0
 
 

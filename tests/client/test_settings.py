@@ -6,6 +6,7 @@ import pytest
 
 from tandem_client import AsyncClient, Client
 from tandem_client.settings import is_loopback, key_of, url_of
+from tests.client.scripted_server import ScriptedServer, reply
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,19 @@ def test_a_bad_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ValueError, match="url") as caught:
         url_of(url, {})
     assert "pass" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://a b", "http://[::1", "http://exa\x00mple"])
+def test_a_url_that_only_looks_like_one_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="url"):
+        Client(url)
+
+
+def test_a_header_that_cannot_be_sent_is_an_error_of_the_program() -> None:
+    with ScriptedServer(reply(200)) as server, Client(server.url, headers={"x-a": "line\nfeed"}) as client:
+        with pytest.raises(ValueError, match="cannot be sent"):
+            client.health()
+        assert server.requests == []
 
 
 def test_a_bad_url_of_the_environment_is_named() -> None:

@@ -49,15 +49,16 @@ END $$
 class PostgresServer:
     """A running server; ``url`` leads to one of its databases."""
 
-    def __init__(self, *settings: str, standby_of: "PostgresServer | None" = None) -> None:
+    def __init__(self, *settings: str, standby_of: "PostgresServer | None" = None, parent: Path | None = None) -> None:
         """Make the data folder and start the server.
 
         Args:
             settings: like ``fsync=on``.
             standby_of: a server of which this one is an asynchronous standby; None for one of its own.
+            parent: where to make the data folder; None for the system's folder of temporary files.
         """
         self._bin = binaries()
-        self.folder = Path(tempfile.mkdtemp(prefix="tandem-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="tandem-pg-", dir=parent))
         self._data = self.folder / "data"
         self._user = other_user()
         if self._user is not None:

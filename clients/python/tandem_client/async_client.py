@@ -27,7 +27,7 @@ from tandem_client.settings import Settings
 from tandem_client.transport import (
     DECODE_IN_THREAD_BYTES,
     Collected,
-    bulk_sender_options,
+    bulk_settings,
     failed,
     http_options,
     request_options,
@@ -71,7 +71,7 @@ class AsyncClient(AsyncSender, BaseClient[httpx2.AsyncClient]):
     ) -> IngestReport:
         """Store any number of documents, as ``Client.ingest`` does; ``documents`` may be an asynchronous iterable."""
         options = BulkOptions(collection=collection, wait=wait, on_error=on_error, **tuning)
-        sender = self.with_options(**bulk_sender_options(self._settings, options))
+        sender = self._with_settings(bulk_settings(self._settings, options))
         total = len(documents) if total is None and isinstance(documents, Sized) else total
         with ResumeFile(resume, options) as remembered, shown(progress, total) as show:
             return await AsynchronousIngest(sender, options, remembered, show).run(documents)

@@ -66,7 +66,10 @@ class BaseClient(Api, Generic[Http]):
             cert=cert,
             trust_env=trust_env,
         )
-        self._shared: Shared[Http] = Shared(self._connect(self._settings))
+        try:
+            self._shared: Shared[Http] = Shared(self._connect(self._settings))
+        except httpx2.InvalidURL as error:
+            raise ValueError(f"url: {self._settings.url} is not valid: {error}") from error
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings.url!r})"
@@ -106,6 +109,9 @@ class BaseClient(Api, Generic[Http]):
             settings = replace(settings, retry=replace(settings.retry, retries=retries))
         if headers is not None:
             settings = replace(settings, headers={**settings.headers, **headers})
+        return self._with_settings(settings)
+
+    def _with_settings(self, settings: Settings) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, _settings=settings)
         return other

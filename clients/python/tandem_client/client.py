@@ -22,7 +22,7 @@ from tandem_client.events import Following
 from tandem_client.exchange import Failed, Pause, Received, Send, exchange
 from tandem_client.methods import SyncSender
 from tandem_client.settings import Settings
-from tandem_client.transport import Collected, bulk_sender_options, failed, http_options, request_options
+from tandem_client.transport import Collected, bulk_settings, failed, http_options, request_options
 from tandem_contract.client_api import DEFAULT_COLLECTION, Job, OnError
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class Client(SyncSender, BaseClient[httpx2.Client]):
         """
         options = BulkOptions(collection=collection, wait=wait, on_error=on_error, **tuning)
         stop = Stop()
-        sender = self.with_options(**bulk_sender_options(self._settings, options))
+        sender = self._with_settings(bulk_settings(self._settings, options))
         sender._pause = stop.pause
         total = len(documents) if total is None and isinstance(documents, Sized) else total
         with ResumeFile(resume, options) as remembered, shown(progress, total) as show:

@@ -79,7 +79,8 @@ def url_of(url: str | None, environ: Mapping[str, str]) -> str:
     value = (url if url is not None else environ.get(URL_VARIABLE) or DEFAULT_URL).strip()
     try:
         parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        written = value.isprintable() and " " not in value
+        valid = written and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid:

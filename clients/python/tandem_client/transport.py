@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import httpx2
@@ -17,6 +18,8 @@ DECODE_IN_THREAD_BYTES = 1 << 18
 
 BULK_RETRIES = 1_000_000
 """The time-out ends the attempts of a batch."""
+BULK_WAIT_SECONDS = 5.0
+"""Longest wait of a batch, unless ``Retry-After`` is longer. A gateway that is back should not stand idle."""
 
 
 class HttpOptions(TypedDict):
@@ -72,8 +75,14 @@ def request_options(call: Call[Any], step: Send) -> RequestOptions:
 
 
 def failed(error: httpx2.TransportError) -> Failed:
-    """Return what happened to a request without a whole response."""
+    """Return what happened to a request without a whole response.
+
+    Raises:
+        ValueError: the request cannot be sent as it is: it has an invalid header, for example.
+    """
     said = str(error) or type(error).__name__
+    if isinstance(error, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol):
+        raise ValueError(f"the request cannot be sent: {said}") from error
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError):
         return Failed("not_connected", f"no connection: {said}")
     if isinstance(error, httpx2.TimeoutException):
@@ -105,18 +114,11 @@ class Collected:
         return b"".join(self._parts)
 
 
-class SenderOptions(TypedDict):
-    """Arguments of ``with_options`` for the client that sends batches."""
-
-    timeout: float
-    attempt_timeout: float
-    retries: int
-
-
-def bulk_sender_options(settings: Settings, options: BulkOptions) -> SenderOptions:
-    """Return the options for the batches of a bulk ingest: patient with a gateway that is overloaded or starts anew."""
-    return {
-        "timeout": max(settings.timeout, options.stall_seconds),
-        "attempt_timeout": settings.attempt_timeout or settings.timeout,
-        "retries": BULK_RETRIES,
-    }
+def bulk_settings(settings: Settings, options: BulkOptions) -> Settings:
+    """Return the settings of a bulk ingest, which is patient with a gateway that is overloaded or starts anew."""
+    return replace(
+        settings,
+        timeout=max(settings.timeout, options.stall_seconds),
+        attempt_timeout=settings.attempt_timeout or settings.timeout,
+        retry=replace(settings.retry, retries=BULK_RETRIES, max_seconds=BULK_WAIT_SECONDS),
+    )

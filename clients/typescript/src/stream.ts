@@ -55,7 +55,7 @@ type Source = AsyncIterable<DocumentInput> | Iterable<DocumentInput>;
 
 /**
  * Yields a report of each batch, in the order of the input. It reads the input only as fast as batches are answered and
- * reports are taken: at most `concurrency` batches are in memory, and the one that is being filled.
+ * reports are taken: at most `concurrency` batches are in memory, and one more that is being filled.
  */
 export async function* ingestBatches(
   documents: Source,
@@ -68,30 +68,62 @@ export async function* ingestBatches(
   if (options.signal?.aborted) forward();
   options.signal?.addEventListener("abort", forward, { once: true });
   const underWay: Promise<IngestedBatch>[] = [];
+  const source = batches(documents, options);
+  let reading = 0;
+  const read = async (): Promise<IteratorResult<Batch, void>> => {
+    reading += 1;
+    return source.next().finally(() => (reading -= 1));
+  };
   try {
-    for await (const batch of batches(documents, options)) {
-      stop.signal.throwIfAborted();
-      const sent = report(batch, send, stop.signal);
-      // It is awaited below; until then its failure is no unhandled one.
-      sent.catch(() => undefined);
-      underWay.push(sent);
-      if (underWay.length >= concurrency) yield await oldest(underWay);
+    let next: ReturnType<typeof read> | undefined = read();
+    while (next !== undefined || underWay.length > 0) {
+      const [oldest] = underWay;
+      const events: Promise<Event>[] = [];
+      if (oldest !== undefined) events.push(oldest.then((report) => ({ report })));
+      if (next !== undefined && underWay.length < concurrency) events.push(next.then((batch) => ({ batch })));
+      // An input that is slow keeps no report and no error back.
+      const event = await firstOf(events, stop.signal);
+      if ("report" in event) {
+        underWay.shift();
+        yield event.report;
+      } else if (event.batch.done) {
+        next = undefined;
+      } else {
+        underWay.push(handled(report(event.batch.value, send, stop.signal)));
+        next = handled(read());
+      }
     }
-    while (underWay.length > 0) yield await oldest(underWay);
   } finally {
     // After an error, or when the caller stops: no request goes on unseen.
     stop.abort(new TandemError("the ingest stopped"));
     options.signal?.removeEventListener("abort", forward);
-    await Promise.allSettled(underWay);
+    const closed = handled(source.return());
+    // An input that is waited for is closed once it goes on.
+    await Promise.allSettled(reading === 0 ? [...underWay, closed] : underWay);
   }
 }
 
-/** Waits for the batch that was sent first; it stays in the list until it is answered. */
-async function oldest(underWay: Promise<IngestedBatch>[]): Promise<IngestedBatch> {
-  const [first] = underWay;
-  const found = await (first as Promise<IngestedBatch>);
-  underWay.shift();
-  return found;
+type Event = { report: IngestedBatch } | { batch: IteratorResult<Batch, void> };
+
+/** Returns what comes first; rejects with the signal's reason if that comes before. */
+async function firstOf<T>(events: readonly Promise<T>[], signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let stop = (): void => undefined;
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([stopped, ...events]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Marks a promise that is awaited later, or never: its failure is no unhandled one. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 async function report(batch: Batch, send: SendBatch, signal: AbortSignal): Promise<IngestedBatch> {
@@ -116,13 +148,17 @@ async function* batches(documents: Source, options: StreamOptions): AsyncGenerat
   let index = 0;
   for await (const document of documents) {
     const line = jsonOf(document, `documents[${index}]`);
-    if (batch.lines.length >= most || (batch.lines.length > 0 && batch.chars + line.length > mostChars)) {
+    if (batch.lines.length > 0 && batch.chars + line.length > mostChars) {
       yield batch;
       batch = { firstIndex: index, lines: [], chars: 0 };
     }
     batch.lines.push(line);
     batch.chars += line.length + 1;
     index += 1;
+    if (batch.lines.length >= most) {
+      yield batch;
+      batch = { firstIndex: index, lines: [], chars: 0 };
+    }
   }
   if (batch.lines.length > 0) yield batch;
 }

@@ -42,7 +42,7 @@ test("no more batches are under way than allowed, and reports have the order of 
   const first = reports.next();
   await settled();
   assert.equal(gateway.asked.length, 2);
-  assert.ok(state.read <= 5, `${state.read} were read`);
+  assert.ok(state.read <= 6, `${state.read} were read`);
   gateway.asked[1]?.answer(job("b"));
   await settled();
   assert.equal(gateway.asked.length, 2); // the first is reported first
@@ -54,6 +54,29 @@ test("no more batches are under way than allowed, and reports have the order of 
   assert.deepEqual(second.value, { firstIndex: 2, documents: 2, job: job("b") });
   await reports.return();
   assert.ok(state.closed);
+});
+
+test("an input that waits keeps no report, no error and no signal back", async () => {
+  async function* slow(count: number): AsyncGenerator<DocumentInput> {
+    for (let number = 0; number < count; number += 1) yield { text: `t${number}` };
+    await new Promise(() => undefined);
+  }
+  const gateway = new Answers();
+  const reports = ingestBatches(slow(2), gateway.send, { batchDocuments: 1, concurrency: 9 });
+  const first = reports.next();
+  await settled();
+  assert.equal(gateway.asked.length, 2);
+  gateway.asked[0]?.answer(job("a"));
+  assert.deepEqual((await first).value, { firstIndex: 0, documents: 1, job: job("a") });
+  const second = reports.next();
+  await settled();
+  gateway.asked[1]?.refuse(new ApiError({ status: 403, message: "the key is revoked" }));
+  await assert.rejects(second, /IngestStreamError: the batch from document 1: the key is revoked/);
+  const controller = new AbortController();
+  const waiting = ingestBatches(slow(0), gateway.send, { signal: controller.signal }).next();
+  await settled();
+  controller.abort(new Error("enough"));
+  await assert.rejects(waiting, /enough/);
 });
 
 test("batches end at their number of documents and of characters, and one document may be larger", async () => {

@@ -1,5 +1,6 @@
 """The network between a gateway and the database turns into a black hole."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -28,10 +29,14 @@ async def test_a_gateway_that_is_cut_off_notices_and_holds_no_lock(url: str, ope
     (database,) = (part.partition("=")[2] for part in url.split() if part.startswith("dbname="))
     store = PostgresStore(network.url(database), limits=LIMITS, max_queued=100, write_timeout=60.0, batch_bytes=1 << 20)
     await store.accept("job 1", "default", [document("a")], NOW)
+    assert await store.position.ask(60.0) == store.position.last
     network.cut()
+    asked = asyncio.create_task(store.position.ask(60.0))
     # The time-out of TCP counts, not that of the caller.
     with pytest.raises(StorageUnavailable):
         await store.accept("job 2", "default", [document("b")], NOW)
+    with pytest.raises(StorageUnavailable):
+        await asked
     # The others go on: it held no lock.
     await near.accept("job 3", "default", [document("c")], NOW)
     network.heal()
@@ -44,6 +49,7 @@ async def test_a_gateway_that_is_cut_off_notices_and_holds_no_lock(url: str, ope
         return True
 
     await eventually(accepted, bool)
+    assert await store.position.ask(60.0) == store.position.last
     (record,) = await near.collections()
     assert record.pending == 3
     store.close()

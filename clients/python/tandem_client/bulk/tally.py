@@ -1,5 +1,6 @@
 """Counts what becomes of the documents of a bulk ingest; keeps the first failures only."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from tandem_contract.client_api import Job
 
 MAX_REASON_CHARS = 500
 """A longer reason is cut."""
+
+_NONE_VALID = "not valid; the gateway tells the reason of the first document of such a batch only"
+_DOCUMENT = re.compile(r"documents\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +104,16 @@ class Tally:
             self._accepted += job.total_documents
             self._skipped += job.skipped_documents
             for skipped in job.skipped or []:
-                inside = skipped.param.removeprefix(f"documents[{skipped.index}]").lstrip(".")
-                self._keep(positions[skipped.index], skipped.id, inside or None, skipped.message)
+                position = positions[skipped.index]
+                self._keep(position, skipped.id, *_in_the_run(skipped.param, skipped.message, position))
             self._jobs += 1
             self.open_jobs.append(OpenJob(job.job_id, job.total_documents))
         else:
-            self._skipped += len(outcome.batch.lines)
-            for position in outcome.batch.positions[: self._options.max_failures]:
-                self._keep(position, None, outcome.error.field, outcome.error.message)
+            first, *others = outcome.batch.positions
+            self._skipped += 1 + len(others)
+            self._keep(first, None, *_in_the_run(outcome.error.field or "", outcome.error.message, first))
+            for position in others[: self._options.max_failures]:
+                self._keep(position, None, None, _NONE_VALID)
 
     def unsendable(self, document: Unsendable) -> None:
         """Count a document that JSON cannot say."""
@@ -155,3 +161,9 @@ class Tally:
         if len(self._failures) < self._options.max_failures:
             cut = reason if len(reason) <= MAX_REASON_CHARS else f"{reason[:MAX_REASON_CHARS]}..."
             self._failures.append(IngestFailure(position, document_id, field, cut))
+
+
+def _in_the_run(param: str, message: str, position: int) -> tuple[str | None, str]:
+    """Return the field inside the document, and the message with the document's place in the run, not in its batch."""
+    field = _DOCUMENT.sub("", param, count=1).lstrip(".") if _DOCUMENT.match(param) else param
+    return field or None, _DOCUMENT.sub(f"documents[{position}]", message, count=1)

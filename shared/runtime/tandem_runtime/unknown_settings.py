@@ -11,7 +11,7 @@ from typing import Final
 
 _PREFIX: Final = "TANDEM_"
 _FOREIGN: Final = re.compile(r"URL$|TEST_|\w+_SERVICE_HOST$|\w+_SERVICE_PORT(_|$)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
-"""The name that clients read, those of the tests, and those that Kubernetes gives to pods for a Service ``tandem-…``."""
+"""What clients read, names of the tests, and those that Kubernetes gives to pods for a Service ``tandem-…``."""
 
 NAMES: Final = (
     "ACCESS_LOG",

@@ -174,8 +174,7 @@ lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@for set in dev run bench embedder gateway files jwt mcp milvus postgres prepare s3 tracing docs build langchain clients openwebui; do \
 		case $$set in \
 			dev) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --all-extras" ;; \
-			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
-			openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
+			clients|openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
 			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
 			run) inputs="pyproject.toml cli/pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra postgres --extra prepare --extra s3 --extra tracing -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \

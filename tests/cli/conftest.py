@@ -36,6 +36,14 @@ def stack(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="package")
+def copy(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of the gateway's store."""
+    made = tmp_path_factory.mktemp("backup") / "copy"
+    assert main(["backup", str(made), "--data-dir", str(stack.data_dir)]) == 0
+    return made
+
+
+@pytest.fixture(scope="package")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A gateway with access control and without an embedder; its client has no key."""
     folder = tmp_path_factory.mktemp("locked")

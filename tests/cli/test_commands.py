@@ -235,9 +235,10 @@ def test_eval_measures_each_mode_and_compares_collections(
     assert_says(tandem(*shared, "--mode", "best"), 2, "--mode: one of dense, lexical, hybrid")
 
 
-def test_a_backup_is_restored_into_an_empty_directory_only(stack: Stack, tandem: Tandem, tmp_path: Path) -> None:
-    copy, restored = tmp_path / "copy", tmp_path / "restored"
-    assert tandem("backup", str(copy), "--data-dir", str(stack.data_dir)).status == 0
+def test_a_backup_is_restored_into_an_empty_directory_only(
+    stack: Stack, copy: Path, tandem: Tandem, tmp_path: Path
+) -> None:
+    restored = tmp_path / "restored"
     assert_says(tandem("restore", str(tmp_path / "no"), "--data-dir", str(restored)), 2, "no such file")
     used = tandem("restore", str(copy), "--data-dir", str(stack.data_dir), "--replace")
     assert_says(used, 1, "a gateway uses")
@@ -286,21 +287,17 @@ def test_a_terminal_has_colours_unless_no_color_is_set(url: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_printed_for_each_shell(shell: str) -> None:
-    environment = {**os.environ, "_TANDEM_COMPLETE": f"source_{shell}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tandem_cli"], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert "_TANDEM_COMPLETE" in done.stdout
-    assert "tandem" in done.stdout
+def test_completion_is_printed_for_each_shell(shell: str, tandem: Tandem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TANDEM_COMPLETE", f"source_{shell}")
+    done = tandem()
+    assert done.status == 0
+    assert "_TANDEM_COMPLETE" in done.out
 
 
-def test_completion_knows_the_commands(tandem: Tandem) -> None:
-    environment = {**os.environ, "_TANDEM_COMPLETE": "complete_bash", "COMP_WORDS": "tandem col", "COMP_CWORD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tandem_cli"], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert "collections" in done.stdout.split()
+def test_completion_knows_the_commands(tandem: Tandem, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_TANDEM_COMPLETE", "complete_bash"), ("COMP_WORDS", "tandem col"), ("COMP_CWORD", "1")):
+        monkeypatch.setenv(name, value)
+    assert "collections" in tandem().out.split()
 
 
 def test_the_help_of_each_command_has_an_example(tandem: Tandem) -> None:

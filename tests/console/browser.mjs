@@ -15,7 +15,7 @@ export const launch = () => chromium.launch({
 
 /** Opens the console at an address; `page.complaints` has violations of the policy, errors, and requests to others. */
 export async function open(browser, url, path = "", { key = "", ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   page.complaints = [];

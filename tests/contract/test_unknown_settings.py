@@ -58,6 +58,7 @@ def test_the_value_is_never_told() -> None:
             "TANDEM_GATEWAY_PORT_8000_TCP_ADDR": "10.0.0.1",
         },
         {"TANDEM_TEST_SKIP_NOTHING": "1"},
+        {"TANDEM_URL": "http://localhost:8000"},
     ],
 )
 def test_no_warning_for_a_known_name_of_either_service_or_a_name_of_another_program(

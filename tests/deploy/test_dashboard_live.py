@@ -26,6 +26,7 @@ SERVICES = 3
 # A healthy system has no series for these.
 EMPTY = {
     "tandem_embedder_rejected_total",
+    "tandem_gateway_engine_missing_vectors",  # no collection is in an engine
     "tandem_gateway_canary_fallbacks_total",
     "tandem_gateway_embedder_retries_total",
     "tandem_gateway_embedding_backoffs_total",

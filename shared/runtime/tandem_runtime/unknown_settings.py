@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 _PREFIX: Final = "TANDEM_"
-_FOREIGN: Final = re.compile(r"TEST_|\w+_SERVICE_HOST$|\w+_SERVICE_PORT(_|$)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
-"""Names of the tests, and those that Kubernetes gives to pods for a Service whose name begins with ``tandem-``."""
+_FOREIGN: Final = re.compile(r"URL$|TEST_|\w+_SERVICE_HOST$|\w+_SERVICE_PORT(_|$)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
+"""Names of the clients, of the tests, and those that Kubernetes gives to pods for a Service ``tandem-…``."""
 
 NAMES: Final = (
     "ACCESS_LOG",
@@ -31,6 +31,7 @@ NAMES: Final = (
     "CANARY_URL",
     "CANARY_WEIGHT",
     "COMPRESS_MIN_BYTES",
+    "CONSOLE",
     "CORS_ORIGINS",
     "DATA_DIR",
     "EMBEDDER_ALLOWED_HOSTS",

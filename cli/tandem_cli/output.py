@@ -46,6 +46,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty
     console.print(table)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with the noun that fits it; the plural is ``many``, or ``one`` with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def print_fields(fields: Iterable[tuple[str, Cell]]) -> None:
     """Print names and values, one pair a line."""
     pairs = list(fields)

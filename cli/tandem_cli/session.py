@@ -102,6 +102,9 @@ def translated() -> Iterator[None]:
         yield
     except IngestStopped as error:
         raise failure_of(error.__cause__ if isinstance(error.__cause__, Exception) else error)(str(error)) from error
+    except errors.NotConnected as error:
+        hint = "start a gateway with `tandem dev`, or name one with --url or TANDEM_URL"
+        raise Unreachable(f"{error}; {hint}") from error
     except errors.TandemError as error:
         raise failure_of(error)(str(error)) from error
     except ValueError as error:  # the client refuses an argument before it sends it

@@ -74,6 +74,7 @@ def test_no_hits_are_told_on_standard_error(url: str, tandem: Tandem) -> None:
 def test_statuses_of_failures(url: str, tandem: Tandem) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     assert_says(tandem("status", "--url", nobody), 4, "connect")
+    assert_says(tandem("search", "x", "--url", nobody), 4, "start a gateway with `tandem dev`")
     assert_says(tandem("search", "x", "-c", "missing", "--url", url), 3, "404")
     assert_says(tandem("documents", "get", "missing", "--url", url), 3, "404")
     assert_says(tandem("jobs", "show", "job_missing", "--url", url), 3, "404")
@@ -143,6 +144,7 @@ def test_collections_are_created_shown_and_deleted(url: str, tandem: Tandem) -> 
     assert (made["language"], made["chunking"]["max_tokens"]) == ("german", 64)
     shown = tandem("collections", "show", "german", "--url", url).out
     assert re.search(r"^language +german$", shown, re.MULTILINE)
+    assert re.search(r"^chunking +64 tokens, a tenth shared$", shown, re.MULTILINE)
     assert "german\t0\t0\t" in tandem("collections", "list", "--url", url).out
     assert tandem("collections", "delete", "german", "--yes", "--url", url).out == "deleted german\n"
     assert_says(tandem("collections", "show", "german", "--url", url), 3, "404")

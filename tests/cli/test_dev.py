@@ -50,6 +50,25 @@ def test_without_weights_it_says_so_and_starts_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--port", "--embedder-port"])
+def test_a_port_in_use_is_told_with_the_option_that_changes_it(option: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*command(), option, str(port)],
+            env=environment(tmp_path, "http://127.0.0.1:9"),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"cannot listen on 127.0.0.1:{port} (" in line
+    assert f"set another port by {option} or TANDEM_" in line
+
+
 def test_a_signal_while_the_model_is_prepared_leaves_no_process_behind(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         process = Process(

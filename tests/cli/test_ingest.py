@@ -45,7 +45,7 @@ def test_a_folder_has_ids_by_path_and_unknown_formats_are_counted(
 ) -> None:
     done = tandem("ingest", str(folder), "-c", "by-path", "--metadata", '{"team": "x"}', "--url", url)
     assert (done.status, done.err) == (0, "")
-    assert done.out == "3 documents accepted, 1 files of no known format left out\n"
+    assert done.out == "3 documents accepted, 1 file of no known format left out\n"
     assert ids(stack, "by-path") == ["a.md", "mat", "sub/a.md"]
     assert stored(stack, "by-path", "sub/a.md")["metadata"] == {"team": "x", "file": "sub/a.md", "title": "Cups"}
     assert stored(stack, "by-path", "mat")["metadata"] == {"team": "x", "year": "1999"}
@@ -67,8 +67,8 @@ def test_rows_that_are_not_valid_are_named_and_the_others_stored(stack: Stack, u
     content = b'{"id": "good", "text": "a"}\n{"id": "empty", "text": " "}\n'
     done = tandem("ingest", "-", "-c", "partly", "--url", url, stdin=content)
     assert done.status == 1
-    assert done.out == "1 documents accepted, 1 skipped\n"
-    assert "tandem: empty: text: " in done.err
+    assert done.out == "1 document accepted, 1 skipped\n"
+    assert "tandem: empty: text: a text that is not empty" in done.err
     assert done.err.endswith("tandem: not all documents are stored and embedded\n")
     assert ids(stack, "partly") == ["good"]
     refused = tandem("ingest", "-", "-c", "refused", "--on-error", "reject", "--url", url, stdin=content)
@@ -79,7 +79,7 @@ def test_rows_that_are_not_valid_are_named_and_the_others_stored(stack: Stack, u
 def test_a_file_that_cannot_be_read_fails_alone(stack: Stack, url: str, tandem: Tandem, folder: Path) -> None:
     (folder / "bad.pdf").write_bytes(b"%PDF-1.4 no more")
     done = tandem("ingest", str(folder / "bad.pdf"), str(folder / "a.md"), "-c", "bad", "--url", url)
-    assert (done.status, done.out) == (1, "1 documents accepted, 1 skipped\n")
+    assert (done.status, done.out) == (1, "1 document accepted, 1 skipped\n")
     assert "tandem: bad.pdf: " in done.err
     alone = tandem("ingest", str(folder / "bad.pdf"), "-c", "bad", "--json", "--url", url)
     assert alone.status == 1

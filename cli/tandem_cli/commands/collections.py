@@ -8,7 +8,7 @@ import typer
 from tandem_cli.app import app, group
 from tandem_cli.arguments import confirmed
 from tandem_cli.failures import UsageError
-from tandem_cli.output import print_fields, print_json, print_table, size
+from tandem_cli.output import counted, print_fields, print_json, print_table, size
 from tandem_cli.session import Session, command
 from tandem_contract.client_api import ChunkingSetting, Collection
 
@@ -82,12 +82,19 @@ def delete(
         print(f"deleted {name}" if deleted else f"there was no collection {name}")
 
 
+def _passages(chunking: ChunkingSetting | None) -> str:
+    """Return how texts are split, with the limits that a collection leaves to its model."""
+    if chunking is None:
+        return "none"
+    longest = "the model's limit" if chunking.max_tokens is None else counted(chunking.max_tokens, "token")
+    shared = "a tenth" if chunking.overlap_tokens is None else counted(chunking.overlap_tokens, "token")
+    return f"{longest}, {shared} shared"
+
+
 def _print(session: Session, found: Collection) -> None:
     if session.json:
         print_json(found)
         return
-    chunking = found.chunking
-    chunks = "none" if chunking is None else f"{chunking.max_tokens} tokens, {chunking.overlap_tokens} shared"
     numbers = [
         value if isinstance(value, int) else None for value in (found.passages, found.disk_bytes, found.memory_bytes)
     ]
@@ -99,7 +106,7 @@ def _print(session: Session, found: Collection) -> None:
             ("passages", numbers[0]),
             ("model", found.model),
             ("fingerprint", found.fingerprint),
-            ("chunking", chunks),
+            ("chunking", _passages(found.chunking)),
             ("language", found.language),
             ("engine", found.engine),
             ("disk", size(numbers[1])),

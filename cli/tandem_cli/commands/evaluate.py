@@ -15,7 +15,7 @@ from tandem_cli.evaluation.judged import JudgedQuery, read
 from tandem_cli.evaluation.metrics import Interval
 from tandem_cli.evaluation.runs import Mode, Run, evaluate
 from tandem_cli.failures import UsageError
-from tandem_cli.output import Cell, print_json, print_table
+from tandem_cli.output import Cell, counted, print_json, print_table
 from tandem_cli.progress import counting
 from tandem_cli.session import Session, command
 from tandem_client import Client
@@ -66,8 +66,9 @@ def eval_(
         print_json(_as_json(runs, len(judged.queries), judged.left_out, samples, seed))
         return
     if judged.left_out:
-        print(f"tandem: {judged.left_out} queries without a relevant document are left out", file=sys.stderr)
-    print(f"{len(judged.queries):,} queries")
+        left_out = counted(judged.left_out, "query", "queries")
+        print(f"tandem: left out: {left_out} without a relevant document", file=sys.stderr)
+    print(counted(len(judged.queries), "query", "queries"))
     names = list(runs[0].values)
     rows: list[list[Cell]] = [
         [run.collection, run.mode, *(_told(value) for value in run.intervals(samples, seed).values())] for run in runs

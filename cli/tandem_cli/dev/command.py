@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from tandem_cli.app import app
-from tandem_cli.dev import folders, model, sample
+from tandem_cli.dev import folders, model, reason, sample
 from tandem_cli.dev.services import LocalServices, report
 from tandem_cli.failures import Failed
 from tandem_cli.help import epilog, example, text
@@ -82,7 +82,9 @@ def dev(
             model.prepare(prepared, model_from)
         with services:
             _serve(services, data, logs, demo=demo)
-    except (ProcessFailed, ApiError, OSError) as error:
+    except ProcessFailed as error:
+        raise Failed(reason.of(str(error), logs)) from error
+    except (ApiError, OSError) as error:
         raise Failed(str(error)) from error
 
 

@@ -81,9 +81,10 @@ class _Address:
             try:
                 probe.bind((self._host, int(self._port)))
             except OSError as error:
+                option = "--port" if self.service == "gateway" else "--embedder-port"
                 raise ProcessFailed(
                     f"the {self.service} cannot listen on {self._host}:{self._port} ({error.strerror}); "
-                    f"stop the program that listens there, or set {self._port_variable} to another port"
+                    f"stop the program that listens there, or set another port by {option} or {self._port_variable}"
                 ) from None
 
 

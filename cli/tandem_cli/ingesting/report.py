@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tandem_cli.output import printable
+from tandem_cli.output import counted, printable
 from tandem_client.bulk.tally import IngestReport
 
 MAX_FAILURES = 100
@@ -42,7 +42,9 @@ class Report:
         self.pending += told.pending
         for failure in told.failures:
             where = failure.id or (f"{name}#{failure.position + 1}" if failure.position is not None else name)
-            self.fail(where, f"{failure.field}: {failure.reason}" if failure.field else failure.reason)
+            # The reason begins with the document's place in the ingest, which the name and the field tell already.
+            reason = failure.reason.removeprefix(f"documents[{failure.position}].{failure.field}: ")
+            self.fail(where, f"{failure.field}: {reason}" if failure.field else reason)
 
     def fail(self, name: str, reason: str) -> None:
         """Keep a failure, if it is among the first; it does not count it."""
@@ -69,9 +71,9 @@ class Report:
             "skipped": self.skipped,
             "waiting for their vectors": self.pending,
         }
-        told = [f"{self.accepted:,} documents accepted", *(f"{n:,} {name}" for name, n in counts.items() if n)]
+        told = [f"{counted(self.accepted, 'document')} accepted", *(f"{n:,} {name}" for name, n in counts.items() if n)]
         if self.left_out:
-            told.append(f"{self.left_out:,} files of no known format left out")
+            told.append(f"{counted(self.left_out, 'file')} of no known format left out")
         return ", ".join(told)
 
     def failure_lines(self) -> list[str]:

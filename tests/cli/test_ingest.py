@@ -159,7 +159,11 @@ def test_sync_changes_nothing_if_a_file_of_unknown_pages_cannot_be_read(
     done = tandem("ingest", str(folder), "--sync", "-c", "careful", "--url", url)
     assert done.status == 1
     assert "bad.pdf cannot be read, so nothing was changed" in done.err
+    assert done.err.endswith("; --exclude leaves it out\n")
     assert ids(stack, "careful") == ["a.md", "mat", "sub/a.md"]
+    without = tandem("ingest", str(folder), "--sync", "--exclude", "bad.pdf", "-c", "careful", "--url", url)
+    assert without.status == 0
+    assert ids(stack, "careful") == ["mat", "sub/a.md"]
 
 
 def test_sync_refuses_two_documents_with_one_id(url: str, tandem: Tandem, folder: Path) -> None:

@@ -73,7 +73,7 @@ def entries(
                 key = f"{prefix}{name}"
                 yield key, Entry(_hash(path.read_bytes(), metadata), _reader(client, key, name, path, metadata))
         except (OSError, InvalidRequest) as error:
-            raise Failed(f"{name} cannot be read, so nothing was changed: {error}") from error
+            raise Failed(f"{name} cannot be read, so nothing was changed: {error}; --exclude leaves it out") from error
 
 
 def compared(

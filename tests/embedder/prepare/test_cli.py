@@ -26,6 +26,15 @@ def test_a_folder_is_prepared_and_then_recognised(tiny: Path, tmp_path: Path, ca
     assert capsys.readouterr().out.splitlines()[-1].startswith("already prepared: ")
 
 
+def test_without_its_packages_it_names_the_extra() -> None:
+    blocked = "import sys; sys.modules['huggingface_hub'] = None; import tandem_embedder.prepare.__main__"
+    done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "tandem-prepare: the package huggingface_hub is not installed; install tandem-services[prepare]\n"
+    )
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -3,7 +3,12 @@
 import signal
 import sys
 
-from tandem_embedder.prepare.cli import main
+try:
+    from tandem_embedder.prepare.cli import main
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("tandem_"):
+        raise
+    sys.exit(f"tandem-prepare: the package {error.name} is not installed; install tandem-services[prepare]")
 
 
 def run() -> int:

@@ -134,6 +134,19 @@ def test_documents_are_listed_shown_and_deleted(stack: Stack, url: str, tandem: 
     assert_says(tandem("documents", "delete", "-y", *shared), 2, "either ids or --filter")
 
 
+def test_a_hostile_document_moves_no_cursor_of_the_terminal(stack: Stack, url: str, tandem: Tandem) -> None:
+    hostile = {"id": "hostile", "text": "a\x1b]0;title\x07\nb", "metadata": {"k\x1b[2J": "v\x1b[2J"}}
+    stack.client.ingest_and_wait([hostile], collection="hostile")
+    done = tandem("documents", "get", "hostile", "-c", "hostile", "--url", url)
+    assert (done.status, "\x1b" in done.out) == (0, False)
+    assert done.out.endswith("\na\\x1b]0;title\\x07\nb\n")
+    tandem("collections", "delete", "hostile", "--yes", "--url", url)
+
+
+def test_a_message_of_a_failure_moves_no_cursor(tandem: Tandem) -> None:
+    assert_says(tandem("ingest", "a\x1b[2J\nb"), 2, "a\\x1b[2J b: no such file")
+
+
 def test_collections_are_created_shown_and_deleted(url: str, tandem: Tandem) -> None:
     made = json.loads(
         tandem(

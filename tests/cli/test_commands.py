@@ -263,8 +263,26 @@ def test_a_backup_is_restored_into_an_empty_directory_only(
     (aside,) = restored.glob("replaced-*")
     assert [path.name for path in aside.iterdir()] == ["old"]
     assert (restored / "tandem.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_restore_that_fails_moves_nothing(copy: Path, tandem: Tandem, tmp_path: Path) -> None:
+    restored = tmp_path / "restored"
+    assert tandem("restore", str(copy), "--data-dir", str(restored)).status == 0
+    before = sorted(path.name for path in restored.iterdir())
     (tmp_path / "damaged").write_bytes(copy.read_bytes()[:4096])
-    assert tandem("restore", str(tmp_path / "damaged"), "--data-dir", str(tmp_path / "other")).status == 1
+    assert tandem("restore", str(tmp_path / "damaged"), "--data-dir", str(restored), "--replace").status == 1
+    assert sorted(path.name for path in restored.iterdir()) == before
+
+
+def test_a_backup_inside_the_directory_is_restored(copy: Path, tandem: Tandem, tmp_path: Path) -> None:
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    inside = restored / "copy"
+    inside.write_bytes(copy.read_bytes())
+    assert tandem("restore", str(inside), "--data-dir", str(restored), "--replace").status == 0
+    (aside,) = restored.glob("replaced-*")
+    assert [path.name for path in aside.iterdir()] == ["copy"]
+    assert (restored / "tandem.sqlite3").is_file()
 
 
 def on_terminal(*arguments: str, **variables: str) -> str:

@@ -123,3 +123,8 @@ def test_a_wrong_duration_is_refused(text: str) -> None:
 def test_a_wrong_object_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"--filter: .*{said}"):
         json_object(text, "--filter")
+
+
+def test_a_file_of_json_is_read_up_to_a_limit_even_if_it_tells_no_size() -> None:
+    with pytest.raises(UsageError, match="--filter: /dev/zero has more than"):
+        json_object("@/dev/zero", "--filter")

@@ -326,3 +326,21 @@ async def test_a_cancelled_call_ends_at_once() -> None:
                 assert time.monotonic() - began < 10
         finally:
             released.set()
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("delete_documents", ("12",)),
+        ("get_documents", ("12",)),
+        ("ingest_batch", ("a text",)),
+        ("ingest_files", ("notes.md",)),
+        ("embed", ("a text",)),
+        ("rerank", ("a pet", "a text")),
+    ],
+)
+def test_one_text_is_no_list_whose_letters_count(method: str, arguments: tuple[str, ...], run: Run) -> None:
+    with ScriptedServer(reply(500)) as server:
+        with pytest.raises(TypeError, match="a list was expected, not one str"):
+            run(server.url, method, *arguments)
+        assert server.requests == []

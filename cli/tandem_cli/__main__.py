@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tandem_cli import commands
 from tandem_cli.app import app
 from tandem_cli.failures import Failed, Status
+from tandem_cli.output import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=arguments, prog_name="tandem")
     except Failed as error:
-        print(f"tandem: {error}", file=sys.stderr)
+        print(f"tandem: {printable(str(error))}", file=sys.stderr)
         return error.status
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Status.FAILED

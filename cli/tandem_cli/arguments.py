@@ -37,9 +37,11 @@ def json_object(text: str | None, option: str) -> dict[str, Any] | None:
     if text.startswith("@"):
         path = Path(text[1:])
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
+            with path.open("rb") as file:  # a device or a pipe has no size to ask for
+                content = file.read(MAX_FILE_BYTES + 1)
+            if len(content) > MAX_FILE_BYTES:
                 raise UsageError(f"{option}: {path} has more than {MAX_FILE_BYTES} bytes")
-            text = path.read_text(encoding="utf-8")
+            text = content.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{option}: {path} cannot be read: {error}") from error
     try:

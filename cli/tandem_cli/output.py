@@ -1,5 +1,6 @@
 """Prints results: tables for people, JSON for programs."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,18 +14,22 @@ from tandem_cli.terminal import output_console
 
 Cell = str | int | float | bool | None | Text
 _PLAIN_WIDTH = 240
+_MOVING = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Controls of terminals, and controls of the direction of writing, which show other text than there is."""
 
 
 def print_json(value: Any) -> None:
     """Print a value as one indented JSON document, with a line feed."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    # JSON escapes ASCII controls alone. The others are in strings only, where an escape says the same.
+    print(_MOVING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
     """Print rows as a table on a terminal, and with tabs between the cells elsewhere.
 
     Args:
-        columns: headings.
+        columns: headings, shown as cells are.
         rows: as many cells each as there are columns. Control characters are shown as escapes.
         empty: printed if there are no rows.
     """
@@ -40,7 +45,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) or row[index] is None for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(shown(column)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
     console.print(table)
@@ -53,7 +58,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def print_fields(fields: Iterable[tuple[str, Cell]]) -> None:
     """Print names and values, one pair a line."""
-    pairs = list(fields)
+    pairs = [(printable(name), value) for name, value in fields]
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         print(f"{name:<{width}}  {shown(value)}")
@@ -79,8 +84,22 @@ def shown(cell: Cell) -> str:
 
 def printable(text: str) -> str:
     """Return a text on one line, with control characters as escapes."""
-    one_line = " ".join(text.split())
-    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) in {"Cc", "Cs"} else c for c in one_line)
+    return _escaped(" ".join(text.split()))
+
+
+def printable_lines(text: str) -> str:
+    """Return a text with its lines and tabs, and with other control characters as escapes."""
+    return "".join(c if c in "\n\t" else _escaped(c) for c in text.replace("\r\n", "\n"))
+
+
+def _escaped(text: str) -> str:
+    return "".join(
+        c if not _is_control(c) else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}" for c in text
+    )
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cs"} or _MOVING.match(character) is not None
 
 
 def size(count: int | None) -> str | None:
@@ -125,7 +144,7 @@ def _one_line(text: str) -> tuple[str, list[int]]:
     places = []
     for character in text:
         places.append(len(flat))
-        if not (character.isspace() or unicodedata.category(character) in {"Cc", "Cs"}):
+        if not (character.isspace() or _is_control(character)):
             flat.append(character)
         elif flat and flat[-1] != " ":
             flat.append(" ")

@@ -135,6 +135,19 @@ def test_documents_are_listed_shown_and_deleted(stack: Stack, url: str, tandem: 
     assert_says(tandem("documents", "delete", "-y", *shared), 2, "either ids or --filter")
 
 
+def test_a_hostile_document_moves_no_cursor_of_the_terminal(stack: Stack, url: str, tandem: Tandem) -> None:
+    hostile = {"id": "hostile", "text": "a\x1b]0;title\x07\nb", "metadata": {"k\x1b[2J": "v\x1b[2J"}}
+    stack.client.ingest_and_wait([hostile], collection="hostile")
+    done = tandem("documents", "get", "hostile", "-c", "hostile", "--url", url)
+    assert (done.status, "\x1b" in done.out) == (0, False)
+    assert done.out.endswith("\na\\x1b]0;title\\x07\nb\n")
+    tandem("collections", "delete", "hostile", "--yes", "--url", url)
+
+
+def test_a_message_of_a_failure_moves_no_cursor(tandem: Tandem) -> None:
+    assert_says(tandem("ingest", "a\x1b[2J\nb"), 2, "a\\x1b[2J b: no such file")
+
+
 def test_collections_are_created_shown_and_deleted(url: str, tandem: Tandem) -> None:
     made = json.loads(
         tandem(
@@ -252,8 +265,26 @@ def test_a_backup_is_restored_into_an_empty_directory_only(
     (aside,) = restored.glob("replaced-*")
     assert [path.name for path in aside.iterdir()] == ["old"]
     assert (restored / "tandem.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_restore_that_fails_moves_nothing(copy: Path, tandem: Tandem, tmp_path: Path) -> None:
+    restored = tmp_path / "restored"
+    assert tandem("restore", str(copy), "--data-dir", str(restored)).status == 0
+    before = sorted(path.name for path in restored.iterdir())
     (tmp_path / "damaged").write_bytes(copy.read_bytes()[:4096])
-    assert tandem("restore", str(tmp_path / "damaged"), "--data-dir", str(tmp_path / "other")).status == 1
+    assert tandem("restore", str(tmp_path / "damaged"), "--data-dir", str(restored), "--replace").status == 1
+    assert sorted(path.name for path in restored.iterdir()) == before
+
+
+def test_a_backup_inside_the_directory_is_restored(copy: Path, tandem: Tandem, tmp_path: Path) -> None:
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    inside = restored / "copy"
+    inside.write_bytes(copy.read_bytes())
+    assert tandem("restore", str(inside), "--data-dir", str(restored), "--replace").status == 0
+    (aside,) = restored.glob("replaced-*")
+    assert [path.name for path in aside.iterdir()] == ["copy"]
+    assert (restored / "tandem.sqlite3").is_file()
 
 
 def on_terminal(*arguments: str, **variables: str) -> str:

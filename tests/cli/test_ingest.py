@@ -1,10 +1,12 @@
 """`tandem ingest` and `--sync`, with a real gateway."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from tandem_cli.ingesting import uploads
 from tandem_cli.ingesting.sync import source_name
 from tests.cli.conftest import Tandem
 from tests.support.stack import Stack
@@ -84,6 +86,46 @@ def test_a_file_that_cannot_be_read_fails_alone(stack: Stack, url: str, tandem: 
     alone = tandem("ingest", str(folder / "bad.pdf"), "-c", "bad", "--json", "--url", url)
     assert alone.status == 1
     assert json.loads(alone.out)["failures"][0]["name"] == "bad.pdf"
+
+
+def test_files_that_cannot_be_read_leave_the_others_alone(stack: Stack, url: str, tandem: Tandem, folder: Path) -> None:
+    (folder / "gone.md").symlink_to(folder / "nothing")
+    (folder / "gone.csv").symlink_to(folder / "nothing")
+    (folder / "no-text.csv").write_text("id\n1\n")
+    (folder / "cut.jsonl").write_text('{"id": "whole", "text": "a"}\n{"id": "cut", "te')
+    (folder / os.fsdecode(b"latin-\xe9.md")).write_text("# A name in Latin-1")
+    done = tandem("ingest", str(folder), "-c", "some", "--json", "--url", url)
+    assert done.status == 1
+    assert ids(stack, "some") == ["a.md", "mat", "sub/a.md", "whole"]
+    told = json.loads(done.out)
+    assert {failure["name"] for failure in told["failures"]} == {
+        "gone.md",
+        "gone.csv",
+        "no-text.csv",
+        "cut.jsonl",
+        "latin-\\udce9.md",
+    }
+    assert (told["accepted"], told["skipped"]) == (4, 5)
+
+
+def test_a_file_has_a_limit_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_FILE_BYTES", 3)
+    (tmp_path / "a.md").write_text("abcd")
+    (tmp_path / "b.md").write_text("abc")
+    said: dict[str, str] = {}
+    sent = list(uploads.batches({name: tmp_path / name for name in ("a.md", "b.md")}, said.__setitem__))
+    assert sent == [[("b.md", b"abc")]]
+    assert list(said) == ["a.md"]
+
+
+@pytest.mark.parametrize("name", [b"latin-\xe9.md", b"gone.md"])
+def test_sync_changes_nothing_if_a_file_cannot_be_read(
+    name: bytes, stack: Stack, url: str, tandem: Tandem, folder: Path
+) -> None:
+    (folder / os.fsdecode(name)).symlink_to(folder / "nothing")
+    done = tandem("ingest", str(folder), "--sync", "-c", "unread", "--url", url)
+    assert (done.status, done.out) == (1, "")
+    assert "so nothing was changed" in done.err
 
 
 @pytest.mark.parametrize(

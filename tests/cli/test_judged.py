@@ -91,3 +91,20 @@ def test_a_file_that_is_missing_or_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path / "binary", None)
+
+
+@pytest.mark.parametrize(
+    ("qrels", "said"),
+    [
+        ("q1 0 mat 2\nq1 0 mat 0\n", "line 2: the query 'q1' has the grade 2 for 'mat' already, not 0"),
+        ("q1 0 mat 1.0\n", "line 1: a whole number was expected"),
+    ],
+    ids=["contradiction", "a first line that is no heading"],
+)
+def test_no_judgement_is_dropped_silently(qrels: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_qrels(written(tmp_path, "qrels", qrels))
+
+
+def test_a_judgement_may_be_repeated(tmp_path: Path) -> None:
+    assert read_qrels(written(tmp_path, "qrels", "q1 0 mat 2\nq1 0 mat 2\n")) == {"q1": {"mat": 2}}

@@ -1,5 +1,7 @@
 """What is printed: tables, excerpts, sizes; and the exposition that status reads."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,16 @@ from hypothesis import strategies as st
 from tandem_cli.arguments import json_object, seconds
 from tandem_cli.exposition import samples, total
 from tandem_cli.failures import UsageError
-from tandem_cli.output import highlighted, print_table, printable, shown, size
+from tandem_cli.output import (
+    highlighted,
+    print_fields,
+    print_json,
+    print_table,
+    printable,
+    printable_lines,
+    shown,
+    size,
+)
 
 
 @given(st.text())
@@ -57,6 +68,33 @@ def test_a_table_has_tabs_between_its_cells_if_no_terminal_shows_it(capsys: pyte
     assert capsys.readouterr().out == "id\tn\n[red]a b\t1\nno [documents]\n"
 
 
+HOSTILE = "a\x1b]0;title\x07\x9b31m\x7f\u202eb\r"
+"""Sets the title of a terminal, changes its colour, turns the direction of writing, and returns to the line's start."""
+
+
+def moves_nothing(told: str) -> bool:
+    return not set(told) & set("\x1b\x07\x9b\x7f\u202e\r")
+
+
+def test_a_text_of_several_lines_keeps_its_lines_and_moves_no_cursor() -> None:
+    assert printable_lines("a\r\n\tb\x1b[2J\n") == "a\n\tb\\x1b[2J\n"
+    assert moves_nothing(printable_lines(HOSTILE))
+    assert moves_nothing(highlighted(HOSTILE, [], 80).plain)
+
+
+def test_names_and_headings_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    print_fields([(HOSTILE, HOSTILE)])
+    print_table([HOSTILE], [[HOSTILE]], empty="none")
+    assert moves_nothing(capsys.readouterr().out)
+
+
+def test_json_moves_no_cursor_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"text": HOSTILE})
+    told = capsys.readouterr().out
+    assert moves_nothing(told)
+    assert json.loads(told) == {"text": HOSTILE}
+
+
 def test_samples_of_an_exposition() -> None:
     found = samples(
         '# HELP a b\n# TYPE a gauge\na 1\nb{x="1",y="q\\"} 2"} 2.5\nb{x="2"} 1e3 1700000000\nnonsense\nc NaNo\n'
@@ -85,3 +123,8 @@ def test_a_wrong_duration_is_refused(text: str) -> None:
 def test_a_wrong_object_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"--filter: .*{said}"):
         json_object(text, "--filter")
+
+
+def test_a_file_of_json_is_read_up_to_a_limit_even_if_it_tells_no_size() -> None:
+    with pytest.raises(UsageError, match="--filter: /dev/zero has more than"):
+        json_object("@/dev/zero", "--filter")

@@ -58,6 +58,10 @@ def test_csv_has_a_line_of_headings_and_any_of_three_delimiters(delimiter: str) 
         ("id,year\na,1\n", "csv", "a column text was expected in the first line; it has id, year"),
         ("", "csv", "a column text was expected in the first line; it has none"),
         ("text,id\na,b,c\n", "csv", "line 2 has more cells"),
+        ("text,id\na\n", "csv", "line 2 has fewer cells"),
+        ("text,id,id\na,b,c\n", "csv", "'id' is there more than once"),
+        ("text,\na,b\n", "csv", "each column needs a different name"),
+        ('text\n"never closed\n', "csv", "unexpected end of data"),
         (b"text\n\xff\n", "csv", "UTF-8 was expected"),
         (b'"\xff"', "jsonl", "line 1: JSON was expected"),
     ],
@@ -65,6 +69,21 @@ def test_csv_has_a_line_of_headings_and_any_of_three_delimiters(delimiter: str) 
 def test_a_wrong_row_is_refused_with_its_place(content: str | bytes, kind: Format, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read(content, kind)
+
+
+def test_a_row_that_is_no_document_may_be_left_out() -> None:
+    said: list[str] = []
+    found = list(rows(io.BytesIO(b'{"text": "a"}\n{"text": \n7\n{"text": "b"}'), "jsonl", "books", said.append))
+    assert [row["id"] for row in found] == ["books#1", "books#4"]
+    assert [message.partition(": ")[2][:6] for message in said] == ["line 2", "line 3"]
+
+
+def test_a_cell_of_csv_may_be_as_long_as_a_document() -> None:
+    assert read(f"text\n{'a' * 1_000_000}\n", "csv")[0]["text"] == "a" * 1_000_000
+
+
+def test_a_column_text_decides_about_the_delimiter_and_names_are_stripped() -> None:
+    assert read('"text", "a;b;c"\nx,1\n', "csv")[0]["text"] == "x"
 
 
 def test_a_line_and_json_without_lines_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +115,11 @@ def test_a_folder_is_read_with_its_folders_in_the_order_of_names(folder: Path) -
     found = walk(folder)
     assert list(found.files) == ["a.TXT", "b.md", "link.md", "sub/c.pdf", "sub/d.csv"]
     assert found.left_out == 1
+
+
+def test_a_link_to_nothing_is_a_file_that_cannot_be_read(folder: Path) -> None:
+    (folder / "gone.md").symlink_to(folder / "nothing")
+    assert "gone.md" in walk(folder).files
 
 
 def test_patterns_choose_files(folder: Path) -> None:

@@ -1,10 +1,11 @@
 """Attempts of a call against servers that refuse, break off and hang; for both clients."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -136,7 +137,9 @@ def test_a_server_that_hangs_ends_at_the_time_out(run: Run) -> None:
             released.set()
 
 
-def test_a_server_that_sends_byte_by_byte_ends_at_the_time_out() -> None:
+@contextlib.contextmanager
+def trickling(begin: bytes, piece: bytes) -> Iterator[str]:
+    """A server that sends a piece after the other until the client goes away; gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ended = threading.Event()
 
@@ -144,10 +147,10 @@ def test_a_server_that_sends_byte_by_byte_ends_at_the_time_out() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+                connection.sendall(begin)
                 while not ended.is_set():
                     try:
-                        connection.sendall(b" ")
+                        connection.sendall(piece)
                     except OSError:
                         return
                     ended.wait(0.02)
@@ -155,14 +158,29 @@ def test_a_server_that_sends_byte_by_byte_ends_at_the_time_out() -> None:
         thread = threading.Thread(target=trickle)
         thread.start()
         try:
-            with (
-                Client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.3, retries=0) as client,
-                pytest.raises(TimedOut),
-            ):
-                client.health()
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             ended.set()
             thread.join()
+
+
+def test_a_server_that_sends_byte_by_byte_ends_at_the_time_out(run: Run) -> None:
+    with trickling(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", b" ") as url, pytest.raises(TimedOut):
+        run(url, "health", options={"timeout": 0.3, "retries": 0})
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [(b"HTTP/1.1 200 OK\r\nx: ", b"a"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+    ids=["a header", "informational responses"],
+)
+def test_headers_that_do_not_end_end_at_the_time_out(begin: bytes, piece: bytes) -> None:
+    async def main(url: str) -> None:
+        async with AsyncClient(url, timeout=0.3, retries=0) as client:
+            await client.health()
+
+    with trickling(begin, piece) as url, pytest.raises(TimedOut):
+        asyncio.run(main(url))
 
 
 def test_nothing_that_listens_is_no_connection(run: Run) -> None:
@@ -308,3 +326,21 @@ async def test_a_cancelled_call_ends_at_once() -> None:
                 assert time.monotonic() - began < 10
         finally:
             released.set()
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("delete_documents", ("12",)),
+        ("get_documents", ("12",)),
+        ("ingest_batch", ("a text",)),
+        ("ingest_files", ("notes.md",)),
+        ("embed", ("a text",)),
+        ("rerank", ("a pet", "a text")),
+    ],
+)
+def test_one_text_is_no_list_whose_letters_count(method: str, arguments: tuple[str, ...], run: Run) -> None:
+    with ScriptedServer(reply(500)) as server:
+        with pytest.raises(TypeError, match="a list was expected, not one str"):
+            run(server.url, method, *arguments)
+        assert server.requests == []

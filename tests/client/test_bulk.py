@@ -194,6 +194,15 @@ def test_an_error_of_the_iterable_comes_out_as_it_is(ingest: Ingest) -> None:
         ingest(server.url, broken(), batch_documents=2)
 
 
+@pytest.mark.parametrize("one", ["a text", b"bytes", {"text": "a"}])
+def test_one_document_is_no_list_of_documents(ingest: Ingest, one: Any) -> None:
+    gateway = FakeIngest()
+    with ScriptedServer(gateway) as server:
+        with pytest.raises(TypeError, match="documents: a list was expected"):
+            ingest(server.url, one)
+        assert server.requests == []
+
+
 def test_a_document_that_is_none_is_named(ingest: Ingest) -> None:
     with ScriptedServer(FakeIngest()) as server, pytest.raises(TypeError, match="document 1"):
         ingest(server.url, ["a", 7])

@@ -236,7 +236,17 @@ def test_a_line_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
         assert file.read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", [b"no resume file", b"{}\n", b'{"text":"a"}\n{"text":"b"}\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no resume file",
+        b"{}\n",
+        b'{"tandem_resume":2,"run":"0123456789abcdef"}\n',
+        b'{"tandem_resume":1,"run":"\\u00e9"}\n',
+        b'{"text":"a"}\n{"text":"b"}\n',
+        b"\xff\n",
+    ],
+)
 def test_another_file_is_refused_and_left_alone(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "documents.jsonl"
     file.write_bytes(content)

@@ -87,6 +87,8 @@ def test_a_bad_url_of_the_environment_is_named() -> None:
     [
         {"timeout": 0},
         {"timeout": float("nan")},
+        {"timeout": float("inf")},
+        {"attempt_timeout": 1e30},
         {"attempt_timeout": -1},
         {"max_connections": 0},
         {"max_reply_bytes": 0},

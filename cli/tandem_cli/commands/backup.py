@@ -5,7 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +21,8 @@ from tandem_cli.failures import Failed, UsageError
 
 STORE = "tandem.sqlite3"
 KEYS = ("access.db", "access.secret")
-KEPT = ("lost+found", "logs")
+LOCK = "gateway.lock"
+KEPT = ("lost+found", "logs", LOCK)
 """Entries of a data directory that a restore leaves in their place, besides ``replaced-*``."""
 
 DataDir = Annotated[
@@ -50,7 +54,7 @@ def restore(
         bool, typer.Option("--replace", help="Move what the directory has now into replaced-SECONDS in it.")
     ] = False,
 ) -> None:
-    """Put a backup into the data directory of a stopped gateway, and check it.
+    """Check a backup, and put it into the data directory of a stopped gateway.
 
     The API keys come back too, if their files are beside the backup. At its next start the gateway builds its indexes.
     """
@@ -59,24 +63,45 @@ def restore(
         raise UsageError(f"{file}: no such file")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_stopped(folder)
-        present = [path for path in folder.iterdir() if path.name not in KEPT and not path.name.startswith("replaced-")]
-        if present and not replace:
-            raise UsageError(f"{folder} is not empty; --replace moves what it has aside")
+        with _stopped(folder):
+            present = [path for path in folder.iterdir() if _is_moved(path.name)]
+            if present and not replace:
+                raise UsageError(f"{folder} is not empty; --replace moves what it has aside")
+            _restore(file, folder, present)
+    except OSError as error:
+        raise Failed(f"{folder} cannot be restored: {error}") from error
+
+
+def _is_moved(name: str) -> bool:
+    return name not in KEPT and not name.startswith("replaced-")
+
+
+def _restore(file: Path, folder: Path, present: list[Path]) -> None:
+    """Copy a backup beside what the folder has, check the copy, and only then move the one aside and the other in.
+
+    Raises:
+        Failed: the backup is damaged; nothing was moved.
+    """
+    copy = Path(tempfile.mkdtemp(prefix="restoring-", dir=folder))
+    try:
+        _copy(file, copy / STORE)
+        for name in KEYS:
+            beside = file.with_name(f"{file.name}.{name}")
+            if beside.is_file():
+                _copy(beside, copy / name)
+        _gateway("verify", copy)
         if present:
             aside = folder / f"replaced-{int(time.time())}"
             aside.mkdir(mode=0o700)
             for path in present:
                 path.rename(aside / path.name)
             print(f"tandem: moved {len(present)} files into {aside}")
-        _copy(file, folder / STORE)
-        for name in KEYS:
-            beside = file.with_name(f"{file.name}.{name}")
-            if beside.is_file():
-                _copy(beside, folder / name)
-    except OSError as error:
-        raise Failed(f"{folder} cannot be restored: {error}") from error
-    _gateway("verify", folder)
+        for path in list(copy.iterdir()):
+            if _is_moved(path.name):
+                path.rename(folder / path.name)
+        print(f"tandem: restored {folder}")
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -88,20 +113,19 @@ def _copy(source: Path, target: Path) -> None:
         os.fsync(writing.fileno())
 
 
-def _require_stopped(folder: Path) -> None:
-    """Check that no gateway holds the directory's lock.
+@contextmanager
+def _stopped(folder: Path) -> Iterator[None]:
+    """Hold the directory's lock, so that no gateway starts meanwhile.
 
     Raises:
-        Failed: one does.
+        Failed: a gateway holds it.
     """
-    lock = folder / "gateway.lock"
-    if not lock.exists():
-        return
-    with lock.open("rb") as held:
+    with os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "rb") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failed(f"a gateway uses {folder}; stop it first") from None
+        yield
 
 
 def _gateway(command: str, folder: Path, *arguments: str) -> None:

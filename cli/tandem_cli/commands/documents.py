@@ -8,7 +8,7 @@ import typer
 from tandem_cli.app import app, group
 from tandem_cli.arguments import CollectionOption, FilterOption, confirmed, json_object
 from tandem_cli.failures import NotFound, UsageError
-from tandem_cli.output import excerpt_width, highlighted, print_fields, print_json, print_table
+from tandem_cli.output import excerpt_width, highlighted, print_fields, print_json, print_table, printable_lines
 from tandem_cli.session import Session, command
 
 documents = group(app, "documents", "List, show and delete documents.")
@@ -45,7 +45,7 @@ def get(
     document_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the document.")],
     collection: CollectionOption = "default",
 ) -> None:
-    """Show a document with its text and metadata."""
+    """Show a document with its text and metadata; control characters are escapes, and --json has the exact text."""
     with session.client() as client:
         document = client.get_document(document_id, collection=collection)
     if session.json:
@@ -61,7 +61,7 @@ def get(
     ]
     print_fields([*fields, *((f"metadata.{name}", str(value)) for name, value in document.metadata.items())])
     print()
-    print(document.text)
+    print(printable_lines(document.text))
 
 
 @command(

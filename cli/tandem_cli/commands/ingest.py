@@ -1,9 +1,10 @@
 """The command ``ingest``."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 
@@ -127,7 +128,7 @@ class _Ingest:
         for given in paths:
             path = Path(given)
             if given == "-":
-                self._rows("standard input", rows(sys.stdin.buffer, kind or "jsonl", None))
+                self._rows("standard input", sys.stdin.buffer, kind or "jsonl", None)
             elif path.is_dir():
                 found = walk(path, tuple(include), tuple(exclude))
                 self._report.left_out += found.left_out
@@ -139,7 +140,7 @@ class _Ingest:
                 raise UsageError(f"{given}: no such file or folder")
         with counting("sending files") as show:
             sent = 0
-            for batch in batches(files):
+            for batch in batches(files, self._skip):
                 upload(self._client, batch, self._collection, self._metadata or None, self._report, self._jobs.append)
                 sent += len(batch)
                 show(sent, len(files))
@@ -152,8 +153,13 @@ class _Ingest:
         suffix = path.suffix.lower()
         kind = kind or SUFFIXES.get(suffix)
         if kind is not None:
-            with path.open("rb") as stream:
-                self._rows(name, rows(stream, kind, name))
+            try:
+                with path.open("rb") as stream:
+                    self._rows(name, stream, kind, name)
+            except OSError as error:
+                if self._on_error == "reject":
+                    raise
+                self._skip(name, str(error))
         elif suffix in FILE_SUFFIXES:
             if name in files:
                 raise UsageError(f"two files have the name {name}; ingest their folder, which tells them apart")
@@ -162,10 +168,22 @@ class _Ingest:
             known = " ".join([*SUFFIXES, *FILE_SUFFIXES])
             raise UsageError(f"{path}: the end of its name is none of {known}; --format tells the format of rows")
 
-    def _rows(self, name: str, documents: Iterable[dict[str, Any]]) -> None:
-        if self._metadata:
-            documents = ({**row, "metadata": {**self._metadata, **row.get("metadata", {})}} for row in documents)
-        self._report.add(name, bulk(self._client, documents, self._collection, self._on_error, wait=self._wait))
+    def _rows(self, name: str, stream: BinaryIO, kind: Format, id_name: str | None) -> None:
+        def documents() -> Iterator[dict[str, Any]]:
+            skip = partial(self._skip, name) if self._on_error == "skip" else None
+            try:
+                for row in rows(stream, kind, id_name, skip):
+                    yield {**row, "metadata": {**self._metadata, **row.get("metadata", {})}} if self._metadata else row
+            except UsageError as error:  # the rows before it are sent, and the report counts them
+                if skip is None:
+                    raise
+                skip(str(error))
+
+        self._report.add(name, bulk(self._client, documents(), self._collection, self._on_error, wait=self._wait))
+
+    def _skip(self, name: str, reason: str) -> None:
+        self._report.skipped += 1
+        self._report.fail(name, reason.removeprefix(f"{name}: "))
 
     def _follow(self) -> None:
         with counting("embedding files") as show:
@@ -222,7 +240,7 @@ def _sync(
         for key in missing:
             try:
                 document = found[key].read()
-            except (InvalidRequest, OSError) as error:
+            except (InvalidRequest, OSError, ValueError) as error:
                 report.skipped += 1
                 report.fail(key, str(error))
                 continue

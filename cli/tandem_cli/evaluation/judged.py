@@ -85,11 +85,16 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
         else:
             raise UsageError(f"{path}: line {number}: query, 0, document and grade were expected")
         try:
-            grades.setdefault(query, {})[document] = int(grade)
+            told = int(grade)
         except ValueError:
-            if number == 1:  # the headings of BEIR's files
+            if number == 1 and len(cells) == 3:  # the headings of BEIR's files
                 continue
             raise UsageError(f"{path}: line {number}: a whole number was expected as grade, not {grade!r}") from None
+        known = grades.setdefault(query, {}).setdefault(document, told)
+        if known != told:
+            raise UsageError(
+                f"{path}: line {number}: the query {query!r} has the grade {known} for {document!r} already, not {told}"
+            )
     return grades
 
 

@@ -28,7 +28,7 @@ def walk(folder: Path, include: Sequence[str] = (), exclude: Sequence[str] = ())
     """Return the files of a folder and of its folders.
 
     Hidden files and folders, whose names begin with a dot, are left out. So are links to folders, which could lead in a
-    circle.
+    circle. A link to nothing is a file that cannot be read: its target may be on a disk that is not mounted now.
 
     Args:
         folder: that exists.
@@ -60,6 +60,6 @@ def _files(folder: Path) -> list[Path]:
         if path.is_dir():
             if not path.is_symlink():
                 found += _files(path)
-        elif path.is_file():
+        elif path.is_file() or (path.is_symlink() and not path.exists()):
             found.append(path)
     return found

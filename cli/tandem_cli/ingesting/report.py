@@ -49,7 +49,9 @@ class Report:
     def fail(self, name: str, reason: str) -> None:
         """Keep a failure, if it is among the first; it does not count it."""
         if len(self.failures) < MAX_FAILURES:
-            self.failures.append((name, reason))
+            # A name of a file that is no UTF-8 has halves of surrogate pairs, which JSON cannot say.
+            said = [text.encode(errors="backslashreplace").decode() for text in (name, reason)]
+            self.failures.append((said[0], said[1]))
 
     @property
     def complete(self) -> bool:

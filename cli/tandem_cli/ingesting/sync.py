@@ -18,6 +18,7 @@ import msgspec
 
 from tandem_cli.failures import Failed, UsageError
 from tandem_cli.ingesting.rows import SUFFIXES, rows
+from tandem_cli.ingesting.uploads import read
 from tandem_client import Client
 from tandem_client.call import Call
 from tandem_client.errors import InvalidRequest
@@ -66,13 +67,13 @@ def entries(
                         row["metadata"] = {**metadata, **row.get("metadata", {}), "file": name}
                         yield str(row["id"]), known(row)
             elif suffix == ".pdf":
-                for page in load(client, name, path.read_bytes()):
+                for page in load(client, name, read(name, path)):
                     key = f"{prefix}{name}#{page.metadata.get('page', 1)}"
                     yield key, known(_document(key, page, metadata, name))
             else:
                 key = f"{prefix}{name}"
-                yield key, Entry(_hash(path.read_bytes(), metadata), _reader(client, key, name, path, metadata))
-        except (OSError, InvalidRequest) as error:
+                yield key, Entry(_hash(read(name, path), metadata), _reader(client, key, name, path, metadata))
+        except (OSError, ValueError, InvalidRequest) as error:
             raise Failed(f"{name} cannot be read, so nothing was changed: {error}; --exclude leaves it out") from error
 
 
@@ -127,11 +128,11 @@ def known(document: dict[str, Any]) -> Entry:
 def _reader(
     client: Client, key: str, name: str, path: Path, metadata: Mapping[str, Any]
 ) -> Callable[[], dict[str, Any]]:
-    def read() -> dict[str, Any]:
-        (loaded,) = load(client, name, path.read_bytes())
+    def loaded_now() -> dict[str, Any]:
+        (loaded,) = load(client, name, read(name, path))
         return _document(key, loaded, metadata, name)
 
-    return read
+    return loaded_now
 
 
 def _document(key: str, loaded: LoadedDocument, metadata: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -11,23 +11,27 @@ from tandem_client.errors import InvalidRequest
 MAX_FILES = 50
 MAX_BYTES = 8 << 20
 """A request has at most so many files and bytes, unless one file has more; the gateway takes 100 and 16 MiB."""
+MAX_FILE_BYTES = 256 << 20
+"""A larger file is not even read; the gateway's own limit is 16 MiB, unless it is configured otherwise."""
 
 File = tuple[str, bytes]
 
 
-def batches(files: Mapping[str, Path]) -> Iterator[list[File]]:
+def batches(files: Mapping[str, Path], unreadable: Callable[[str, str], None]) -> Iterator[list[File]]:
     """Read files, and yield them in requests.
 
     Args:
         files: name for the gateway → path.
-
-    Raises:
-        OSError: if one cannot be read.
+        unreadable: gets the name of a file that is left out, and the reason.
     """
     batch: list[File] = []
     held = 0
     for name, path in files.items():
-        content = path.read_bytes()
+        try:
+            content = read(name, path)
+        except (OSError, ValueError) as error:
+            unreadable(name, str(error))
+            continue
         if batch and (len(batch) >= MAX_FILES or held + len(content) > MAX_BYTES):
             yield batch
             batch, held = [], 0
@@ -35,6 +39,24 @@ def batches(files: Mapping[str, Path]) -> Iterator[list[File]]:
         held += len(content)
     if batch:
         yield batch
+
+
+def read(name: str, path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, or its name is no UTF-8, so no id can have it.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError("its name is no UTF-8; rename it") from None
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"it has more than {MAX_FILE_BYTES >> 20} MiB")
+    return content
 
 
 def upload(

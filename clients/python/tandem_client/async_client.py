@@ -34,6 +34,9 @@ from tandem_client.transport import (
 )
 from tandem_contract.client_api import DEFAULT_COLLECTION, Job, OnError
 
+HEADERS_GRACE_SECONDS = 0.25
+"""Time in which httpx2 itself may tell of a time-out; it knows whether there was a connection."""
+
 T = TypeVar("T")
 
 
@@ -127,7 +130,11 @@ class AsyncClient(AsyncSender, BaseClient[httpx2.AsyncClient]):
     @contextlib.asynccontextmanager
     async def _opened(self, call: Call[Any], step: Send) -> AsyncIterator[httpx2.Response]:
         http = self._shared.http
-        response = await http.send(http.build_request(**request_options(call, step)), stream=True)
+        # The time-outs of httpx2 are for each read, so that headers that come byte by byte would have none.
+        with anyio.move_on_after(step.timeout + HEADERS_GRACE_SECONDS) as limit:
+            response = await http.send(http.build_request(**request_options(call, step)), stream=True)
+        if limit.cancelled_caught:
+            raise httpx2.ReadTimeout("the headers did not end")
         try:
             yield response
         finally:

@@ -1,6 +1,6 @@
 """A call of the API as a value: the request, and how to decode its reply. It knows no network."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from tandem_contract import headers as names
 from tandem_contract.client_api import Filter
 
 T = TypeVar("T")
+V = TypeVar("V")
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -152,6 +153,21 @@ def part(text: str | int, name: str) -> str:
     if encoded in ("", ".", ".."):
         raise ValueError(f"{name}: a text other than {encoded!r} was expected")
     return quote(encoded, safe="")
+
+
+def several(values: Iterable[V], name: str) -> Iterable[V]:
+    """Return the values; refuse one text or one mapping, whose letters or names would count as values.
+
+    Args:
+        values: of an argument that takes several.
+        name: of the argument, for the error.
+
+    Raises:
+        TypeError: it is one value.
+    """
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError(f"{name}: a list was expected, not one {type(values).__name__}; put it into a list")
+    return values
 
 
 def filter_param(conditions: Filter | None) -> dict[str, str]:

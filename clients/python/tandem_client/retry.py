@@ -23,7 +23,10 @@ REFUSED: Final = 429
 UNAVAILABLE: Final = frozenset({502, 503, 504})
 MAX_DOUBLINGS: Final = 30
 
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+MAX_RETRY_AFTER: Final = 1e9
+"""Longest ``Retry-After`` in seconds; a longer one counts as this, which no call waits for."""
+
+_SECONDS: Final = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         return None
     value = value.strip()
     if _SECONDS.fullmatch(value):
-        return float(value)
+        return float(value) if len(value) < 10 else MAX_RETRY_AFTER
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, OverflowError, TypeError):

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from tandem_client.retry import RetryPolicy
 
+MAX_SECONDS = 31_536_000
+"""Longest time-out, a year; sockets take no infinite one."""
 DEFAULT_URL = "http://localhost:8000"
 URL_VARIABLE = "TANDEM_URL"
 KEY_VARIABLE = "TANDEM_API_KEY"
@@ -53,10 +55,9 @@ class Settings:
     trust_env: bool | None = None
 
     def __post_init__(self) -> None:
-        if not self.timeout > 0:
-            raise ValueError(f"timeout: seconds above 0 were expected, not {self.timeout}")
-        if self.attempt_timeout is not None and not self.attempt_timeout > 0:
-            raise ValueError(f"attempt_timeout: seconds above 0 were expected, not {self.attempt_timeout}")
+        for name, seconds in (("timeout", self.timeout), ("attempt_timeout", self.attempt_timeout)):
+            if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+                raise ValueError(f"{name}: seconds above 0 and up to {MAX_SECONDS} were expected, not {seconds}")
         if self.max_connections < 1:
             raise ValueError(f"max_connections: a number from 1 was expected, not {self.max_connections}")
         if self.max_reply_bytes < 1:

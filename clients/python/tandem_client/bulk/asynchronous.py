@@ -11,6 +11,7 @@ from tandem_client.bulk.delivery import deliver
 from tandem_client.bulk.progress import Show
 from tandem_client.bulk.resume import ResumeFile
 from tandem_client.bulk.tally import IngestReport, IngestStopped, Tally
+from tandem_client.call import several
 from tandem_client.calls.ingesting import DocumentLike
 from tandem_client.calls.jobs import wait_job
 from tandem_client.errors import NotFound, TandemError
@@ -116,5 +117,5 @@ async def _each(documents: Iterable[DocumentLike] | AsyncIterable[DocumentLike])
         async for document in documents:
             yield document
     else:
-        for document in documents:
+        for document in several(documents, "documents"):
             yield document

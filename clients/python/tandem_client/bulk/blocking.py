@@ -9,6 +9,7 @@ from tandem_client.bulk.delivery import Delivered, deliver
 from tandem_client.bulk.progress import Show
 from tandem_client.bulk.resume import ResumeFile
 from tandem_client.bulk.tally import IngestReport, IngestStopped, Tally
+from tandem_client.call import several
 from tandem_client.calls.ingesting import DocumentLike
 from tandem_client.calls.jobs import wait_job
 from tandem_client.errors import NotFound, TandemError
@@ -56,7 +57,7 @@ class BlockingIngest:
         batcher = Batcher(self._options)
         pool = ThreadPoolExecutor(self._options.concurrency, thread_name_prefix="tandem-ingest")
         try:
-            for document in documents:
+            for document in several(documents, "documents"):
                 for found in batcher.add(document):
                     self._take(found, pool)
                 self._tally.documents = batcher.read

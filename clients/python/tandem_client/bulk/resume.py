@@ -6,6 +6,7 @@ run, so the gateway does not store it twice (it keeps keys for 24 hours).
 """
 
 import os
+import re
 import secrets
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from tandem_client.bulk.delivery import Accepted, Delivered
 from tandem_client.bulk.tally import OpenJob
 
 VERSION = 1
+_NAME = re.compile(r"[0-9a-f]{16}")
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -28,6 +30,20 @@ class _Run(msgspec.Struct, frozen=True):
 class _Line(msgspec.Struct, frozen=True):
     digest: str
     jobs: list[tuple[str, int]]
+
+
+def _run_of(line: bytes) -> str:
+    """Return the name of the run of a file's first line.
+
+    Raises:
+        ValueError: it is of another version, or the name is none that a run has.
+    """
+    read = msgspec.json.decode(line, type=_Run)
+    if read.tandem_resume != VERSION:
+        raise ValueError(f"it has the version {read.tandem_resume}, and this client reads {VERSION}")
+    if not _NAME.fullmatch(read.run):
+        raise ValueError("it names no run")
+    return read.run
 
 
 class ResumeFile:
@@ -95,7 +111,7 @@ class ResumeFile:
                         read = msgspec.json.decode(line, type=_Line)
                         self._done[bytes.fromhex(read.digest)] = read.jobs
                     else:
-                        self.run = msgspec.json.decode(line, type=_Run).run
+                        self.run = _run_of(line)
                 except (msgspec.MsgspecError, ValueError) as error:
                     raise ValueError(f"resume: {path} is no resume file of tandem-client: {error}") from error
                 whole += len(line)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tandem_client.call import Call, body_of, field_of, filter_param, known, part, reply_of
+from tandem_client.call import Call, body_of, field_of, filter_param, known, part, reply_of, several
 from tandem_client.replies import Document, DocumentPage, FoundDocuments
 from tandem_contract.client_api import (
     DEFAULT_COLLECTION,
@@ -33,7 +33,7 @@ def get_document(document_id: str | int, *, collection: str = DEFAULT_COLLECTION
 
 def get_documents(ids: Sequence[str | int], *, collection: str = DEFAULT_COLLECTION) -> Call[FoundDocuments]:
     """Return up to 1,000 documents in the order of their ids, and the ids that no document has."""
-    return Call("POST", f"{_path(collection)}/get", _FOUND, body=body_of(DocumentIds(list(ids))))
+    return Call("POST", f"{_path(collection)}/get", _FOUND, body=body_of(DocumentIds(list(several(ids, "ids")))))
 
 
 def documents_page(
@@ -87,7 +87,7 @@ def delete_documents(
     """
     if (ids is None) == (filter is None):
         raise ValueError("delete_documents: either ids or filter was expected")
-    deletion = DocumentDeletion(ids=None if ids is None else list(ids), filter=filter)
+    deletion = DocumentDeletion(ids=None if ids is None else list(several(ids, "ids")), filter=filter)
     return Call("POST", f"{_path(collection)}/delete", _COUNT, body=body_of(deletion), repeatable=False)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tandem_client.call import Call, reply_of, sparse, to_json
+from tandem_client.call import Call, reply_of, several, sparse, to_json
 from tandem_contract import headers as names
 from tandem_contract.client_api import DEFAULT_COLLECTION, DocumentInput, FilesJob, Job, Metadata, OnError
 
@@ -70,7 +70,7 @@ def ingest_batch(
         idempotency_key: 1 to 255 visible ASCII characters. The same documents with the same key are stored once. None
             for a key of this call, which makes its retries safe.
     """
-    lines = b"".join(encode_document(document) + b"\n" for document in documents)
+    lines = b"".join(encode_document(document) + b"\n" for document in several(documents, "documents"))
     return ingest_lines(lines, collection=collection, on_error=on_error, idempotency_key=_key(idempotency_key))
 
 
@@ -93,7 +93,7 @@ def ingest_files(
     parts = [_form_part(boundary, 'name="collection"', collection.encode())]
     if metadata:
         parts.append(_form_part(boundary, 'name="metadata"', to_json(metadata)))
-    for file in files:
+    for file in several(files, "files"):
         name, content = file if isinstance(file, tuple) else (Path(file).name, Path(file).read_bytes())
         parts.append(_form_part(boundary, f'name="files"; filename="{_quoted(name)}"', content))
     parts.append(f"--{boundary}--\r\n".encode())

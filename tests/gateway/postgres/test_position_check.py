@@ -119,6 +119,18 @@ async def test_another_history_is_refused_from_then_on():
     assert len(asked.questions) == 1
 
 
+async def test_indexes_of_two_histories_are_refused():
+    asked = Asked()
+    check = PositionCheck(asked, max_waiting=10)
+    check.seen(Commit(STORE, 7, UUID(int=7)))
+    waiting = start(check)
+    _, answer = await asked.question(1)
+    check.seen(Commit(STORE, 7, UUID(int=77)))
+    answer.set_result(row(9, 7))
+    with pytest.raises(StorageUnavailable, match="start the gateway again"):
+        await waiting
+
+
 async def test_an_error_reaches_all_that_wait_for_this_question_and_no_others():
     asked = Asked()
     check = PositionCheck(asked, max_waiting=10)

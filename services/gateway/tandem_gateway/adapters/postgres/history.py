@@ -142,6 +142,11 @@ def verdict(found: Commit, known_now: UUID | None, asked: Commit | None, seen: C
     return Verdict.REPEAT
 
 
+def contradict(commit: Commit, other: Commit | None) -> bool:
+    """Return whether two commits that were seen are of two histories: they have one number."""
+    return other is not None and commit.number == other.number and commit != other
+
+
 def lost_commits(found: Commit, seen: Commit | None) -> StorageUnavailable:
     """Return the error for a store with another history than a gateway has seen."""
     return StorageUnavailable(

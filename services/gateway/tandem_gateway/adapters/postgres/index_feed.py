@@ -186,7 +186,8 @@ class PostgresIndexFeed:
             return row[0]
 
     def _look(self, connection: Connection) -> Commit:
-        if self._history is not None:  # the caches may have what this feed has not seen
+        # The caches may have what this feed has not seen. They may also have what came after the state of ``reading``.
+        if self._history is not None and self._reading is None:
             self._witness.learn(self._history.last)
         commit = self._witness.look(connection)
         self._on_look(commit)

@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 from tandem_gateway.adapters.postgres.connection import explain
-from tandem_gateway.adapters.postgres.history import Commit, Verdict, lost_commits, verdict
+from tandem_gateway.adapters.postgres.history import Commit, Verdict, contradict, lost_commits, verdict
 from tandem_gateway.adapters.postgres.loop_statement import LoopStatement, Row
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, Overloaded, StorageUnavailable
 
@@ -68,7 +68,9 @@ class PositionCheck:
     def seen(self, commit: Commit) -> None:
         """Note a commit that an index has seen; any thread may call it, before the index uses what it has seen."""
         with self._lock:
-            if self._seen is None or commit.number > self._seen.number:
+            if contradict(commit, self._seen):
+                self._lost = lost_commits(commit, self._seen)  # one index follows commits that the store has lost
+            elif self._seen is None or commit.number > self._seen.number:
                 self._seen = commit
 
     async def ask(self, timeout: float) -> Commit | None:
@@ -138,8 +140,9 @@ class PositionCheck:
             judged = verdict(found, known_now, asked, self._seen)
             if judged is Verdict.ANSWER:
                 self.seen(found)
-                return found
-            if judged is Verdict.LOST:
+                if self._lost is None:
+                    return found
+            elif judged is Verdict.LOST:
                 self._lost = lost_commits(found, asked)
         return None
 

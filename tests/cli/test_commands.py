@@ -113,6 +113,18 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(locked: Client, tande
     assert (done.stdout, done.stderr) == ("{", "")
 
 
+def test_streams_that_the_shell_has_closed_are_empty(url: str) -> None:
+    tandem = shlex.join([sys.executable, "-m", "tandem_cli"])
+    ingested = subprocess.run(
+        f"{tandem} ingest - -c closed --url {url} <&-", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (ingested.returncode, ingested.stdout, ingested.stderr) == (0, "0 documents accepted\n", "")
+    failed = subprocess.run(
+        f"{tandem} documents get none -c none --url {url} 2>&-", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (failed.returncode, failed.stdout) == (3, "")
+
+
 def test_documents_are_listed_shown_and_deleted(stack: Stack, url: str, tandem: Tandem) -> None:
     made = [
         {"id": f"d{number}", "text": f"Text {number}\nmore", "metadata": {"even": number % 2 == 0}}

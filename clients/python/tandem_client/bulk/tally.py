@@ -46,7 +46,7 @@ class IngestReport:
         failed: of the accepted: could not be embedded, or were cancelled.
         skipped: not valid, so they are not stored.
         resumed: sent by an earlier run with the same resume file.
-        pending: of the accepted and the resumed: their jobs had not ended yet; 0 after ``wait=True``.
+        pending: of the accepted: their jobs had not ended yet; 0 after ``wait=True``.
         jobs: number of jobs.
         failures: the first failed and skipped documents.
         seconds: time that it took.

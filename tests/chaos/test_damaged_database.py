@@ -34,7 +34,7 @@ def refused(sample: Sample, data_dir: Path, damage: Callable[[Path], None], name
 def test_flipped_bytes_of_the_database(samples: Samples, tmp_path: Path) -> None:
     sample = samples.stopped
     size = (sample.data_dir / DATABASE).stat().st_size
-    positions = [*range(100), *random.Random(5).sample(range(100, size), 400)]
+    positions = [*range(100), *random.Random(5).sample(range(100, size), 200)]
     hit = [
         refused(sample, tmp_path / "data", lambda path, position=position: flip(path, position))
         for position in positions
@@ -76,7 +76,7 @@ def test_a_missing_database(samples: Samples, tmp_path: Path) -> None:
 def test_flipped_bytes_of_the_log(samples: Samples, tmp_path: Path) -> None:
     sample = samples.killed
     size = (sample.data_dir / WAL).stat().st_size
-    positions = [*range(0, 56, 3), *random.Random(6).sample(range(56, size), 200)]
+    positions = [*range(0, 56, 3), *random.Random(6).sample(range(56, size), 100)]
     hit = [
         refused(sample, tmp_path / "data", lambda path, position=position: flip(path, position), WAL)
         for position in positions

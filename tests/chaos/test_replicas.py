@@ -20,7 +20,7 @@ ENVIRONMENT = {
     "TANDEM_BULK_TIMEOUT_SECONDS": "4",
     "TANDEM_QUERY_CACHE_SIZE": "0",
 }
-# The ejection time doubles up to 30 s, because the faults follow each other; then a probe has to succeed.
+# Each test has a gateway of its own, since the ejection time of a replica doubles from fault to fault.
 EJECTED_SECONDS = 60.0
 # Faults that eject the embedder. After the other faults, calls are retried or routed elsewhere without an ejection.
 EJECTED_FOR: dict[Fault, str] = {
@@ -57,13 +57,12 @@ def answered_by(client: Client, label: str) -> float:
 Pair = tuple[FaultyEmbedder, FaultyEmbedder, Client]
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, embedder: ServiceProcess) -> Iterator[Pair]:
-    folder = tmp_path_factory.mktemp("pair")
+@pytest.fixture
+def pair(tmp_path: Path, embedder: ServiceProcess) -> Iterator[Pair]:
     with ExitStack() as stack:
         faulty, sound = (stack.enter_context(FaultyEmbedder(service_url(embedder))) for _ in range(2))
         urls = f"{faulty.url},{sound.url}"
-        process, client = gateway_process(folder, folder / "data", urls, env=ENVIRONMENT)
+        process, client = gateway_process(tmp_path, tmp_path / "data", urls, env=ENVIRONMENT)
         stack.callback(client.close)
         stack.enter_context(process)
         client.ingest_and_wait([{"id": "x", "text": "a document"}])

@@ -226,16 +226,16 @@ async def test_a_signal_drains_accepted_requests_and_ends_with_0(start_embedder:
     base = (embedder.ready_url or "").removesuffix("/readyz")
 
     async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
-        asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 16})) for _ in range(4)]
-        while True:  # until the model works on them
+        asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 32})) for _ in range(4)]
+        while True:  # until all are admitted: three have 24,576 tokens
             queued = [line for line in (await http.get("/metrics")).text.splitlines() if "queued_tokens{" in line]
-            if sum(float(line.split()[-1]) for line in queued) > 10_000:
+            if sum(float(line.split()[-1]) for line in queued) > 25_000:
                 break
         embedder.signal(number)
         responses = await asyncio.gather(*asked)
 
     assert [response.status_code for response in responses] == [200] * 4
-    assert all(len(response.json()["embeddings"]) == 16 for response in responses)
+    assert all(len(response.json()["embeddings"]) == 32 for response in responses)
     assert embedder.wait_exit() == 0
     assert embedder.log_lines()[-1]["message"] == "stopped"
 

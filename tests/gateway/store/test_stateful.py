@@ -170,5 +170,5 @@ class GatewayData(StoreHistory):
 
 TestGatewayData = GatewayData.TestCase
 TestGatewayData.settings = settings(
-    max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

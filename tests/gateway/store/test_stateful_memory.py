@@ -66,5 +66,5 @@ class MemoryData(StoreHistory):
 
 TestMemoryData = MemoryData.TestCase
 TestMemoryData.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -1,7 +1,7 @@
 """``python -m tests``: runs every test, in three processes side by side.
 
-The tests of two processes mostly wait: for clients, commands, browsers and killed services, or for containers and
-probes. Those of the third mostly compute. So three processes keep two cores busy, and take about the same time. Without
+The tests of two processes mostly wait: for clients, commands, browsers and killed services, or for containers, probes
+and running services. Those of the third mostly compute. So three processes keep two cores busy, and take about the same time. Without
 the slow tests no test waits for long, so the folders are divided by their time: the gateway's tests take about as long
 as all others.
 """
@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-WAITING = [{"bench", "chaos", "cli", "clients", "console"}, {"containers", "deploy", "docs", "fuzz"}]
+WAITING = [{"bench", "chaos", "cli", "clients", "console"}, {"containers", "deploy", "docs", "fuzz", "integration"}]
 WITHOUT_SLOW = [{"fuzz", "gateway"}]
 
 

@@ -1,9 +1,9 @@
 """``python -m tests``: runs every test, in three processes side by side.
 
 The tests of two processes mostly wait: for clients, commands, browsers and killed services, or for containers, probes
-and running services. Those of the third mostly compute. So three processes keep two cores busy, and take about the same time. Without
-the slow tests no test waits for long, so the folders are divided by their time: the gateway's tests take about as long
-as all others.
+and running services. Those of the third mostly compute. So three processes keep two cores busy, and take about the same
+time. Without the slow tests no test waits for long, so the folders are divided by their time: the gateway's tests take
+about as long as all others.
 """
 
 import subprocess

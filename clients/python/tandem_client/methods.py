@@ -23,9 +23,9 @@ class SyncSender:
         """Send a call with its retries, and return its result."""
         raise NotImplementedError
 
-    def run(self, procedure: Procedure[T]) -> T:
-        """Run several calls that follow from each other."""
-        return _run(procedure, self.send)
+    def run(self, work: Call[T] | Procedure[T]) -> T:
+        """Send a call, or several that follow from each other, and return the result."""
+        return self.send(work) if isinstance(work, Call) else _run(work, self.send)
 
 
 class AsyncSender:
@@ -35,48 +35,15 @@ class AsyncSender:
         """Send a call with its retries, and return its result."""
         raise NotImplementedError
 
-    async def run(self, procedure: Procedure[T]) -> T:
-        """Run several calls that follow from each other."""
-        return await _run_async(procedure, self.send)
+    async def run(self, work: Call[T] | Procedure[T]) -> T:
+        """Send a call, or several that follow from each other, and return the result."""
+        return await (self.send(work) if isinstance(work, Call) else _run_async(work, self.send))
 
 
-class Method(Generic[P, T]):
-    """A method of one call."""
+class _Sent(Generic[P, T]):
+    """A method that sends what a function builds."""
 
-    def __init__(self, build: Callable[P, Call[T]]) -> None:
-        self.build = build
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: SyncSender, owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, instance: AsyncSender, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, instance: SyncSender | AsyncSender | None, owner: type) -> Any:
-        """Return the method of a client."""
-        build = self.build
-        if isinstance(instance, SyncSender):
-            sender = instance
-
-            def method(*args: P.args, **kwargs: P.kwargs) -> T:
-                return sender.send(build(*args, **kwargs))
-
-            return _described(method, build, build.__doc__)
-        if isinstance(instance, AsyncSender):
-            async_sender = instance
-
-            async def async_method(*args: P.args, **kwargs: P.kwargs) -> T:
-                return await async_sender.send(build(*args, **kwargs))
-
-            return _described(async_method, build, build.__doc__)
-        return self
-
-
-class Steps(Generic[P, T]):
-    """A method of several calls that follow from each other."""
-
-    def __init__(self, build: Callable[P, Procedure[T]]) -> None:
+    def __init__(self, build: Callable[P, Call[T] | Procedure[T]]) -> None:
         self.build = build
         self.__doc__ = build.__doc__
 
@@ -104,6 +71,14 @@ class Steps(Generic[P, T]):
 
             return _described(async_method, build, build.__doc__)
         return self
+
+
+class Method(_Sent[P, T]):
+    """A method of one call."""
+
+
+class Steps(_Sent[P, T]):
+    """A method of several calls that follow from each other."""
 
 
 class Listing(Generic[P, Page, T]):

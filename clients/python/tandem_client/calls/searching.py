@@ -88,14 +88,7 @@ def search(  # noqa: PLR0913 - the fields of the API
         explain=explain,
         consistency=consistency,
     )
-    return Call(
-        "POST",
-        "/v1/search",
-        _SEARCH,
-        body=body_of(request),
-        sends_deadline=True,
-        sends_position=consistency == "session",
-    )
+    return _found("/v1/search", request)
 
 
 def search_batch(searches: Sequence[SearchRequest | str]) -> Call[SearchResults]:
@@ -159,14 +152,7 @@ def search_similar(  # noqa: PLR0913 - the fields of the API
         explain=explain,
         consistency=consistency,
     )
-    return Call(
-        "POST",
-        "/v1/search/similar",
-        _SEARCH,
-        body=body_of(request),
-        sends_deadline=True,
-        sends_position=consistency == "session",
-    )
+    return _found("/v1/search/similar", request)
 
 
 def facets(
@@ -229,3 +215,14 @@ def embed(
         input_type=input_type,
     )
     return Call("POST", "/v1/embeddings", _VECTORS, body=body_of(request), sends_deadline=True)
+
+
+def _found(path: str, request: SearchRequest | SimilarRequest) -> Call[SearchResult]:
+    return Call(
+        "POST",
+        path,
+        _SEARCH,
+        body=body_of(request),
+        sends_deadline=True,
+        sends_position=request.consistency == "session",
+    )

@@ -3,14 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import Final
 
 from tandem_gateway.errors import GatewayError
+from tandem_gateway.lifecycle.nearness import Step, follow
 
 _PAUSE_SECONDS: Final = 1.0
-
-Step = Callable[[], Future[bool]]
 
 
 class Lag:
@@ -23,7 +21,7 @@ class Lag:
         """Measure nothing yet; ``run`` measures.
 
         Args:
-            steps: each follows the store a step and returns whether there is more to follow.
+            steps: see ``nearness.follow``.
             clock: returns seconds.
         """
         self._steps = steps
@@ -48,9 +46,7 @@ class Lag:
         if self._since is None:
             self._since = self._clock()
         try:
-            for step in self._steps:
-                while await asyncio.wrap_future(step()):
-                    pass
+            await follow(self._steps)
         except GatewayError:
             return  # whatever needs the store reports the error
         self._last = self._clock() - self._since

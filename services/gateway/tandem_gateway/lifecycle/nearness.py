@@ -17,6 +17,20 @@ _RETRY_SECONDS: Final = 1.0
 Step = Callable[[], Future[bool]]
 
 
+async def follow(steps: Sequence[Step]) -> None:
+    """Follow the store to the position that it has now.
+
+    Args:
+        steps: each follows the store a step and returns whether there is more to follow.
+
+    Raises:
+        GatewayError: the store cannot be read; what was followed stays.
+    """
+    for step in steps:
+        while await asyncio.wrap_future(step()):
+            pass
+
+
 async def until_near(
     steps: Sequence[Step], *, clock: Callable[[], float] = time.monotonic, retry_seconds: float = _RETRY_SECONDS
 ) -> None:
@@ -26,7 +40,7 @@ async def until_near(
     faster than an index follows. A store that cannot be read is waited for.
 
     Args:
-        steps: each follows the store a step and returns whether there is more to follow.
+        steps: as in ``follow``.
         clock: returns seconds.
         retry_seconds: pause after a failure.
     """
@@ -34,9 +48,7 @@ async def until_near(
     while steps:
         started = clock()
         try:
-            for step in steps:
-                while await asyncio.wrap_future(step()):
-                    pass
+            await follow(steps)
         except GatewayError as error:
             if not failing:
                 log.error("the indexes cannot follow the store", extra={"error": for_log(error)})

@@ -28,7 +28,8 @@ SNAPSHOT_FILE_NAME: Final = "history.snapshots"
 
 _FORMAT: Final = struct.Struct("<Q16s32s")
 _CHECKSUM: Final = struct.Struct("<I")
-_SEEN: Final = "SELECT s.store_id, s.commits, s.mark, m.mark FROM store s LEFT JOIN marks m ON m.commit = %s"
+SEEN: Final = "SELECT s.store_id, s.commits, s.mark, m.mark FROM store s LEFT JOIN marks m ON m.commit = "
+"""Statement for the last commit of a store, and the mark that it has for the number of another; that number follows."""
 _LOST: Final = (
     "the store has lost commits, or an earlier state of it was restored: start the gateway again, so that it rebuilds "
     "its indexes"
@@ -164,7 +165,7 @@ def agrees(connection: Connection, last: Commit | None) -> bool:
 
 def seen_by(connection: Connection, last: Commit | None) -> tuple[Commit, UUID | None]:
     """Return the last commit of a store, and the mark that it has for the number of another commit."""
-    row = connection.execute(_SEEN, (last.number if last is not None else 0,)).fetchone()
+    row = connection.execute(SEEN + "%s", (last.number if last is not None else 0,)).fetchone()
     assert row is not None
     return Commit(*row[:3]), row[3]
 

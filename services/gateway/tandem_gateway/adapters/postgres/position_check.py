@@ -16,11 +16,10 @@ from uuid import UUID
 import psycopg
 
 from tandem_gateway.adapters.postgres.connection import explain
-from tandem_gateway.adapters.postgres.history import Commit, Verdict, contradict, lost_commits, verdict
+from tandem_gateway.adapters.postgres.history import SEEN, Commit, Verdict, contradict, lost_commits, verdict
 from tandem_gateway.adapters.postgres.loop_statement import LoopStatement, Row
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, Overloaded, StorageUnavailable
 
-_LAST: Final = "SELECT s.store_id, s.commits, s.mark, m.mark FROM store s LEFT JOIN marks m ON m.commit = $1"
 _BIGINT: Final = 20
 """PostgreSQL's number of the type."""
 _NUMBER: Final = struct.Struct(">q")
@@ -43,7 +42,7 @@ class Statement(Protocol):
 
 def last_commit(url: str, *, prepared: bool = True) -> LoopStatement:
     """Return the statement of ``PositionCheck``; see ``LoopStatement``."""
-    return LoopStatement(url, _LAST, (_BIGINT,), prepared=prepared)
+    return LoopStatement(url, SEEN + "$1", (_BIGINT,), prepared=prepared)
 
 
 class PositionCheck:

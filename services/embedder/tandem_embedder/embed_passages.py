@@ -22,7 +22,7 @@ from tandem_embedder.errors import LimitExceeded
 from tandem_embedder.passages.shape import PassageShape, shape_of
 from tandem_embedder.passages.slices import PassageRow, PassageSlices, Slice
 from tandem_embedder.ports import Splitter, Tokenizer, Vectors
-from tandem_runtime.trace import current_span
+from tandem_runtime import trace
 
 PARTS_OF_WAVE: Final = 4
 """Number of parts in flight, so that the model does not wait between two."""
@@ -181,9 +181,7 @@ class _Source:
         found = await self._tokenizer.run(self._lane, self._step)
         ended = self._clock()
         self.seconds += ended - started
-        span = current_span()
-        if span is not None:
-            span.record("tokenize", started, ended)
+        trace.record("tokenize", started, ended)
         return found
 
     def _step(self, tokenizer: Tokenizer) -> Slice | None:

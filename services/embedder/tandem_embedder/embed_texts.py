@@ -19,8 +19,8 @@ from tandem_embedder.embedded import Embedded, ModelFacts, unknown_share
 from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
 from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
+from tandem_runtime import trace
 from tandem_runtime.durations import duration
-from tandem_runtime.trace import current_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,7 @@ class EmbedTexts:
             tokens=sum(estimate_tokens(text, longest) for text in request.texts) if work is None else work.tokens,
             chars=chars,
         )
-        span = current_span()
-        if span is not None:
-            span.admitted()
+        trace.admitted()
         try:
             async with asyncio.timeout(seconds):
                 if work is not None:
@@ -116,9 +114,7 @@ class EmbedTexts:
         started = self._clock()
         tokenized = await self._tokenizer.tokenize(request.priority, self._prompted(request))
         tokenize_seconds = self._clock() - started
-        span = current_span()
-        if span is not None:
-            span.record("tokenize", started, started + tokenize_seconds)
+        trace.record("tokenize", started, started + tokenize_seconds)
         if not request.truncate:
             check_lengths(tokenized, self._model.max_seq_length)
         tokens = [len(text.ids) for text in tokenized]

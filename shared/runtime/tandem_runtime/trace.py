@@ -142,3 +142,17 @@ def current_span() -> Span | None:
     """Return the span of the running task; None if none is recorded."""
     traced = current.get()
     return None if traced is None else traced.span
+
+
+def admitted() -> None:
+    """Note that the request of the running task is admitted, if its span is recorded; see ``Span.admitted``."""
+    span = current_span()
+    if span is not None:
+        span.admitted()
+
+
+def record(name: str, started: float, ended: float) -> None:
+    """Record a child, which has ended, of the span of the running task, if there is one; see ``Span.record``."""
+    span = current_span()
+    if span is not None:
+        span.record(name, started, ended)

@@ -41,9 +41,9 @@ from tandem_gateway.use_cases.embedding_plan import divide, lane
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder
 from tandem_gateway.use_cases.served_model import check_name, names_of, required
 from tandem_gateway.use_cases.slots import Slots
+from tandem_runtime import trace
 from tandem_runtime.durations import duration
 from tandem_runtime.memory import Lease
-from tandem_runtime.trace import current_span
 
 T = TypeVar("T")
 
@@ -123,9 +123,7 @@ class EmbedTexts:
             DeadlineExceeded: they were not embedded in time.
         """
         check_texts(command, self._limits.text_chars)
-        span = current_span()
-        if span is not None:
-            span.admitted()
+        trace.admitted()
         served = self._served()
         if served is not None:
             if served.model is not None:

@@ -9,7 +9,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.ports.reranker import Reranker
 from tandem_gateway.records.reranking import RerankScores
 from tandem_gateway.use_cases.rerank_decisions import ranking
-from tandem_runtime.trace import current_span
+from tandem_runtime import trace
 
 
 class RerankCommand(msgspec.Struct, frozen=True):
@@ -84,9 +84,7 @@ class Rerank:
             RerankerError, EmbedderError, Overloaded, DeadlineExceeded: as ``Reranker.rerank``.
         """
         check_rerank(command, self._limits)
-        span = current_span()
-        if span is not None:
-            span.admitted()
+        trace.admitted()
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         model = None if self._any_model else command.model
         scores = await self._reranker.rerank(

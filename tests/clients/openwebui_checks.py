@@ -15,7 +15,7 @@ import pytest
 from tandem_tools.process import Process, free_port
 from tandem_tools.readiness import answers
 from tests.clients.environments import REPOSITORY, environment, run_suite, settings
-from tests.clients.repeating_model import NAME, repeating_model
+from tests.clients.language_model import NAME, repeated, served_model
 from tests.support.stack import Client, Document, Stack, gateway_process, wait_until
 
 PAGE = (REPOSITORY / "docs" / "open-webui.md").read_text()
@@ -116,7 +116,7 @@ def test_its_functions_work_unchanged(python: Path, stack: Stack, gateway: Clien
 
 @pytest.fixture(scope="module")
 def language_model() -> Iterator[str]:
-    with repeating_model() as url:
+    with served_model(repeated) as url:
         yield url
 
 

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from tests.clients.environments import REPOSITORY, settings
 from tests.clients.typescript_api import PACKAGE, TYPES, described, with_digests, without_digests
 from tests.support.chromium import Page
+from tests.support.http_servers import running
 from tests.support.making import make
 from tests.support.stack import Stack, wait_until
 from tests.support.tools import run, tool
@@ -47,13 +47,8 @@ class Files(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
     """The origin of a web page with the client."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Files)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """What Helm reads of Kubernetes' API while it renders a chart for a cluster: the kinds, and the Secrets."""
 
-import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.http_servers import JsonHandler, running
 
 Manifest = dict[str, Any]
 
@@ -67,28 +67,14 @@ class KubeApi:
 def served(api: KubeApi) -> Iterator[str]:
     """Serve a cluster at a free port; gives its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             found = api.answer(urlsplit(self.path).path)
-            content = json.dumps(_NOT_FOUND if found is None else found).encode()
-            self.send_response(404 if found is None else 200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Log nothing."""
+            self.reply(_NOT_FOUND if found is None else found, 404 if found is None else 200)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(server) as url:
+        yield url

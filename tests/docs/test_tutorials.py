@@ -5,17 +5,16 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 import yaml
 
 from tests.clients.environments import environment
+from tests.clients.language_model import served_model
 from tests.deploy.chart import helm
 from tests.docs.pages import DOCS, REPOSITORY
 from tests.gateway.files.samples import pdf
@@ -43,39 +42,13 @@ notes.add(ids=["mat", "tea"], documents=["The cat sat on the mat.", "Steep the l
 """
 
 
-class Model(BaseHTTPRequestHandler):
-    """A language model that calls the tool ``search`` with the question, and then repeats what the tool said."""
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        last = asked["messages"][-1]
-        names = [tool["function"]["name"] for tool in asked["tools"]]
-        if last["role"] == "user" and "search" in names:
-            call = {"name": "search", "arguments": json.dumps({"query": last["content"], "top_k": 1})}
-            message = {"role": "assistant", "tool_calls": [{"id": "one", "type": "function", "function": call}]}
-        else:
-            message = {"role": "assistant", "content": f"It says: {last['content']}"}
-        reply = json.dumps({"choices": [{"message": message}]}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(reply)))
-        self.end_headers()
-        self.wfile.write(reply)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Write no log."""
-
-
-@contextmanager
-def language_model() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
+def with_one_search(asked: dict[str, Any]) -> dict[str, Any]:
+    """Answer as a model that calls the tool ``search`` with the question, and then repeats what the tool said."""
+    last = asked["messages"][-1]
+    if last["role"] == "user" and "search" in [tool["function"]["name"] for tool in asked["tools"]]:
+        call = {"name": "search", "arguments": json.dumps({"query": last["content"], "top_k": 1})}
+        return {"role": "assistant", "tool_calls": [{"id": "one", "type": "function", "function": call}]}
+    return {"role": "assistant", "content": f"It says: {last['content']}"}
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +148,7 @@ def test_a_move_from_chroma_and_pgvector(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_an_agent(folder: Path) -> None:
-    with language_model() as url:
+    with served_model(with_one_search) as url:
         _, answered = run("agent.md", folder, OPENAI_BASE_URL=url)
         assert "It says:" in answered
         assert "Mitochondria give the cell its energy." in answered

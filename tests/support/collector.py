@@ -10,6 +10,8 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from tests.support.http_servers import running
+
 ERROR = 2
 
 
@@ -79,17 +81,13 @@ def collecting() -> Iterator[Collector]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.block_on_close = False
-    collector = Collector(f"http://127.0.0.1:{server.server_address[1]}")
-    collector.open.set()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield collector
-    finally:
+    with running(server) as url:
+        collector = Collector(url)
         collector.open.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        try:
+            yield collector
+        finally:
+            collector.open.set()
 
 
 def read(body: bytes) -> list[Received]:

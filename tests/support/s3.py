@@ -1,6 +1,5 @@
 """An S3-compatible server in a thread of the tests. Its buckets are folders."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from localbucket import S3Handler
+
+from tests.support.http_servers import running
 
 BUCKET: Final = "snapshots"
 
@@ -21,17 +22,10 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     """Run a server with an empty bucket, and return the environment of its clients."""
     (folder / BUCKET).mkdir(parents=True)
     handler = type("Handler", (_Quiet,), {"data_root": folder})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
         yield {
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ENDPOINT_URL": url,
         }
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

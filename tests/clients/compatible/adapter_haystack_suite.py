@@ -1,10 +1,7 @@
 """``tandem_client.haystack``: Haystack's own tests of document stores, and pipelines."""
 
-import itertools
-import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,27 +29,13 @@ from service import GUARDED_URL, KEY, URL
 from tandem_client import Client, Forbidden
 from tandem_client.haystack import TandemDocumentStore, TandemRetriever
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "python-client.md"
+pytest_plugins = "adapter_tests"
+
 PETS = [
     Document(id="mat", content="The cat sat on the mat.", meta={"page": 1}),
     Document(id="rug", content="A dog sleeps on the rug.", meta={"page": 2}),
     Document(id="tea", content="Steep the leaves for three minutes.", meta={"page": 3}),
 ]
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def client() -> Iterator[Client]:
-    with Client(URL) as client:
-        yield client
-
-
-@pytest.fixture
-def collection(client: Client) -> Iterator[str]:
-    name = f"haystack-{next(_numbers)}"
-    yield name
-    client.delete_collection(name)
 
 
 @pytest.fixture
@@ -190,9 +173,5 @@ def test_a_key_is_kept_out_of_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> Non
         again.write_documents(PETS)
 
 
-def test_the_example_of_the_page_is_true(collection: str, capsys: pytest.CaptureFixture[str]) -> None:
-    section = PAGE.read_text().split("\n### Haystack\n")[1].split("\n### ")[0]
-    ((example, printed),) = re.findall(r"^```python\n(.*?)# (.*?)\n```$", section, re.MULTILINE | re.DOTALL)
-    real = example.replace("http://localhost:8000", URL).replace('"books"', f'"{collection}"')
-    exec(compile(real, "example", "exec"), {})
-    assert capsys.readouterr().out == f"{printed}\n"
+def test_the_example_of_the_page_is_true(check_example: Callable[[str], None]) -> None:
+    check_example("Haystack")

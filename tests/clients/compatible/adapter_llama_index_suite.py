@@ -1,9 +1,6 @@
 """``tandem_client.llama_index`` with LlamaIndex' own index, retrievers and filters."""
 
-import itertools
-import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from llama_index.core import Document, MockEmbedding, StorageContext, VectorStoreIndex
@@ -16,28 +13,14 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
     VectorStoreQueryMode,
 )
-from service import GUARDED_URL, KEY, URL
+from service import GUARDED_URL, KEY
 
 from tandem_client import Client, Forbidden, InvalidRequest
 from tandem_client.llama_index import TandemVectorStore, to_filter
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "python-client.md"
+pytest_plugins = "adapter_tests"
+
 NO_VECTORS = MockEmbedding(embed_dim=1)
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def client() -> Iterator[Client]:
-    with Client(URL) as client:
-        yield client
-
-
-@pytest.fixture
-def collection(client: Client) -> Iterator[str]:
-    name = f"llama-{next(_numbers)}"
-    yield name
-    client.delete_collection(name)
 
 
 @pytest.fixture
@@ -206,9 +189,5 @@ def test_a_key_of_the_role_search_reads_only() -> None:
             store.add(PETS)
 
 
-def test_the_example_of_the_page_is_true(collection: str, capsys: pytest.CaptureFixture[str]) -> None:
-    section = PAGE.read_text().split("\n### LlamaIndex\n")[1].split("\n### ")[0]
-    ((example, printed),) = re.findall(r"^```python\n(.*?)# (.*?)\n```$", section, re.MULTILINE | re.DOTALL)
-    real = example.replace("http://localhost:8000", URL).replace('"books"', f'"{collection}"')
-    exec(compile(real, "example", "exec"), {})
-    assert capsys.readouterr().out == f"{printed}\n"
+def test_the_example_of_the_page_is_true(check_example: Callable[[str], None]) -> None:
+    check_example("LlamaIndex")

@@ -5,11 +5,9 @@ fail. LangChain's tests give a store a fake embedding model and never look at it
 model, so the store takes no other.
 """
 
-import itertools
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from langchain_core.documents import Document
@@ -19,30 +17,15 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 from tandem_client import AsyncClient, Client, InvalidRequest, TandemError
 from tandem_client.langchain import TandemEmbeddings, TandemVectorStore
 
+pytest_plugins = "adapter_tests"
+
 URL = os.environ["TANDEM_TEST_URL"]
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "python-client.md"
 
 PETS = [
     Document(id="mat", page_content="The cat sat on the mat.", metadata={"page": 1}),
     Document(id="rug", page_content="A dog sleeps on the rug.", metadata={"page": 2}),
     Document(id="tea", page_content="Steep the leaves for three minutes.", metadata={"page": 3}),
 ]
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def client() -> Iterator[Client]:
-    with Client(URL) as client:
-        yield client
-
-
-@pytest.fixture
-def collection(client: Client) -> Iterator[str]:
-    """A collection name that no other test uses."""
-    name = f"langchain-{next(_numbers)}"
-    yield name
-    client.delete_collection(name)
 
 
 @pytest.fixture
@@ -207,10 +190,5 @@ def test_a_retriever_searches(store: TandemVectorStore) -> None:
         assert retriever.invoke("a pet") == [PETS[2]]
 
 
-def test_the_example_of_the_page_is_true(client: Client, collection: str, capsys: pytest.CaptureFixture[str]) -> None:
-    section = PAGE.read_text().split("\n### LangChain\n")[1].split("\n## ")[0].split("\n### ")[0]
-    ((example, printed),) = re.findall(r"^```python\n(.*?)# (.*?)\n```$", section, re.MULTILINE | re.DOTALL)
-    real = example.replace("http://localhost:8000", URL).replace('"books"', f'"{collection}"')
-    assert real.count(URL) == real.count(collection) == 1
-    exec(compile(real, "example", "exec"), {})
-    assert capsys.readouterr().out == f"{printed}\n"
+def test_the_example_of_the_page_is_true(check_example: Callable[[str], None]) -> None:
+    check_example("LangChain")

@@ -122,7 +122,9 @@ def test_a_wait_that_does_not_fit_is_not_begun(run: Run) -> None:
         assert len(server.requests) == 1
 
 
-def test_a_server_that_hangs_ends_at_the_time_out(run: Run) -> None:
+@contextlib.contextmanager
+def hanging() -> Iterator[str]:
+    """A server that answers no request before the end of the block; gives its URL."""
     released = threading.Event()
 
     def hang(request: Request) -> bytes:
@@ -131,10 +133,14 @@ def test_a_server_that_hangs_ends_at_the_time_out(run: Run) -> None:
 
     with ScriptedServer(hang) as server:
         try:
-            with pytest.raises(TimedOut):
-                run(server.url, "health", options={"timeout": 0.2})
+            yield server.url
         finally:
             released.set()
+
+
+def test_a_server_that_hangs_ends_at_the_time_out(run: Run) -> None:
+    with hanging() as url, pytest.raises(TimedOut):
+        run(url, "health", options={"timeout": 0.2})
 
 
 @contextlib.contextmanager
@@ -310,22 +316,13 @@ def test_threads_share_a_client() -> None:
 
 
 async def test_a_cancelled_call_ends_at_once() -> None:
-    released = threading.Event()
-
-    def hang(request: Request) -> bytes:
-        released.wait(20)
-        return HEALTH
-
-    with ScriptedServer(hang) as server:
-        try:
-            async with AsyncClient(server.url) as client:
-                began = time.monotonic()
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.1):
-                        await client.health()
-                assert time.monotonic() - began < 10
-        finally:
-            released.set()
+    with hanging() as url:
+        async with AsyncClient(url) as client:
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.health()
+            assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -1,45 +1,20 @@
 """Gateways share snapshots: one builds and publishes, the others load, and another one takes its place."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import postgres
-from tests.support.http_embedder import HttpFakeEmbedder
-from tests.support.processes import ServiceProcess
-from tests.support.stack import Client, gateway_process, wait_until
+from tests.support.sharing import Start, shared_store, snapshot_sharers
+from tests.support.stack import Client, wait_until
 from tests.support.texts import distinct_texts
-
-Start = Callable[[str], tuple[ServiceProcess, Client]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a gateway with an own data directory, over the store and the folder that all of them share."""
-    (tmp_path / "shared").mkdir()
-    url = postgres.databases().take_url()
-    with ExitStack() as opened:
-        embedder = opened.enter_context(HttpFakeEmbedder())
-        environment = {
-            "TANDEM_STORE_URL": url,
-            "TANDEM_SNAPSHOT_URL": (tmp_path / "shared").as_uri(),
-            "TANDEM_EXACT_BELOW": "20",
-            "TANDEM_SNAPSHOT_CHANGES": "20",
-            "TANDEM_SNAPSHOT_SECONDS": "1",
-            "TANDEM_SNAPSHOT_PUBLISH_SECONDS": "1",
-        }
-
-        def start_one(name: str) -> tuple[ServiceProcess, Client]:
-            process, client = gateway_process(tmp_path, tmp_path / name, embedder.url, name=name, env=environment)
-            opened.callback(client.close)
-            opened.enter_context(process)
-            wait_until(lambda: client.health().model_loaded, "the gateway sees the embedder")
-            return process, client
-
+    with shared_store() as url, snapshot_sharers(tmp_path, url) as start_one:
         yield start_one
-    postgres.databases().give_back(url)
 
 
 def outcomes(client: Client, outcome: str) -> float:

@@ -1,53 +1,25 @@
 """Gateways share a store, snapshots and an engine: one ingests, the other searches, and starts without its data."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tandem_contract.client_api import Collection
-from tests.support import postgres
-from tests.support.http_embedder import HttpFakeEmbedder
-from tests.support.postgres_check import find_damage
-from tests.support.processes import ServiceProcess
-from tests.support.stack import Client, gateway_process, metric, wait_until
+from tests.support.sharing import Start, shared_store, snapshot_sharers
+from tests.support.stack import Client, metric, wait_until
 from tests.support.texts import distinct_texts
 
 ENGINES = ("usearch", "pgvector")
 TEXTS = distinct_texts(60)
 
-Start = Callable[[str], tuple[ServiceProcess, Client]]
-
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a gateway with an own data directory, over the store, the engine and the folder that all of them share."""
-    (tmp_path / "shared").mkdir()
-    url = postgres.databases().take_url()
-    environment = {
-        "TANDEM_STORE_URL": url,
-        "TANDEM_PGVECTOR_URL": "store",
-        "TANDEM_SNAPSHOT_URL": (tmp_path / "shared").as_uri(),
-        "TANDEM_EXACT_BELOW": "20",
-        "TANDEM_SNAPSHOT_CHANGES": "20",
-        "TANDEM_SNAPSHOT_SECONDS": "1",
-        "TANDEM_SNAPSHOT_PUBLISH_SECONDS": "1",
-    }
-    with ExitStack() as opened:
-        embedder = opened.enter_context(HttpFakeEmbedder())
-
-        def start_one(name: str) -> tuple[ServiceProcess, Client]:
-            process, client = gateway_process(tmp_path, tmp_path / name, embedder.url, name=name, env=environment)
-            opened.callback(client.close)
-            opened.enter_context(process)
-            wait_until(lambda: client.health().model_loaded, "the gateway sees the embedder")
-            return process, client
-
+    with shared_store() as url, snapshot_sharers(tmp_path, url, {"TANDEM_PGVECTOR_URL": "store"}) as start_one:
         yield start_one
-    assert find_damage(url) == []
-    postgres.databases().give_back(url)
 
 
 def found(client: Client, collection: str, text: str, top_k: int = 1) -> list[str]:

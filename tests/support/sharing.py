@@ -1,6 +1,6 @@
 """Several gateways over one store in PostgreSQL, as real processes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -10,7 +10,10 @@ from tests.support.postgres_check import find_damage
 from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, gateway_process, wait_until
 
-Gateways = list[tuple[ServiceProcess, Client]]
+Gateway = tuple[ServiceProcess, Client]
+Gateways = list[Gateway]
+Start = Callable[[str], Gateway]
+"""Starts a gateway with a name and a data directory of that name."""
 
 
 @contextmanager
@@ -39,3 +42,29 @@ def gateways(
         for _, client in made:
             wait_until(lambda client=client: client.health().model_loaded, "the gateway sees the embedder")
         yield made
+
+
+@contextmanager
+def snapshot_sharers(folder: Path, url: str, environment: Mapping[str, str] | None = None) -> Iterator[Start]:
+    """Return what starts gateways that share a store, one fake embedder, and snapshots of small indexes in a folder."""
+    (folder / "shared").mkdir()
+    env = {
+        "TANDEM_STORE_URL": url,
+        "TANDEM_SNAPSHOT_URL": (folder / "shared").as_uri(),
+        "TANDEM_EXACT_BELOW": "20",
+        "TANDEM_SNAPSHOT_CHANGES": "20",
+        "TANDEM_SNAPSHOT_SECONDS": "1",
+        "TANDEM_SNAPSHOT_PUBLISH_SECONDS": "1",
+        **(environment or {}),
+    }
+    with ExitStack() as opened:
+        embedder = opened.enter_context(HttpFakeEmbedder())
+
+        def start(name: str) -> Gateway:
+            process, client = gateway_process(folder, folder / name, embedder.url, name=name, env=env)
+            opened.callback(client.close)
+            opened.enter_context(process)
+            wait_until(lambda: client.health().model_loaded, "the gateway sees the embedder")
+            return process, client
+
+        yield start

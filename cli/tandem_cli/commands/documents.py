@@ -10,6 +10,7 @@ from tandem_cli.arguments import CollectionOption, FilterOption, confirmed, json
 from tandem_cli.failures import NotFound, UsageError
 from tandem_cli.output import excerpt_width, highlighted, print_fields, print_json, print_table, printable_lines
 from tandem_cli.session import Session, command
+from tandem_client.storing import parts
 
 documents = group(app, "documents", "List, show and delete documents.")
 
@@ -85,8 +86,7 @@ def delete(
     confirmed(f"Delete {what}?", yes)
     with session.client() as client:
         if ids:
-            parts = [ids[start : start + MAX_IDS] for start in range(0, len(ids), MAX_IDS)]
-            deleted = sum(client.delete_documents(part, collection=collection) for part in parts)
+            deleted = sum(client.delete_documents(part, collection=collection) for part in parts(ids, MAX_IDS))
         else:
             deleted = client.delete_documents(filter=conditions, collection=collection)
     if session.json:

@@ -15,7 +15,7 @@ from tandem_gateway.records import chunking
 from tandem_gateway.records.chunking import Span, Split
 from tandem_gateway.records.coverage import Coverage
 from tandem_runtime.replies import error_reply
-from tests.gateway.embedders.test_embedder_client import Answer, Asked, Request
+from tests.gateway.embedders.asked import Answer, Asked, Request
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, paragraphs, vectors_of
 
 TEXTS = ["one\n\ntwo ", "three"]

@@ -250,7 +250,7 @@ $(TYPESCRIPT)/node_modules/.installed: $(TYPESCRIPT)/package.json $(TYPESCRIPT)/
 	@cd $(TYPESCRIPT) && npm ci --ignore-scripts --loglevel=error >&2
 	@touch $@
 
-typescript-types: setup-dev setup-typescript ## make the TypeScript client's types anew from the OpenAPI document
+typescript-types: setup-dev setup-typescript ## make the TypeScript client's types from the OpenAPI document of today
 	@$(BIN)/python -m tests.clients.typescript_api
 
 typescript-package: setup-typescript ## build the TypeScript client and pack it into dist/

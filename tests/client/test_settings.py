@@ -79,7 +79,7 @@ def test_a_header_that_cannot_be_sent_is_an_error_of_the_program() -> None:
 
 def test_a_bad_url_of_the_environment_is_named() -> None:
     with pytest.raises(ValueError, match="TANDEM_URL"):
-        url_of(None, {"TANDEM_URL": "nonsense"})
+        url_of(None, {"TANDEM_URL": "not a URL"})
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ class Collected:
 
 
 def bulk_settings(settings: Settings, options: BulkOptions) -> Settings:
-    """Return the settings of a bulk ingest, which is patient with a gateway that is overloaded or starts anew."""
+    """Return the settings of a bulk ingest: it waits longer for a gateway that is overloaded or restarts."""
     return replace(
         settings,
         timeout=max(settings.timeout, options.stall_seconds),

@@ -12,7 +12,7 @@ export interface Call extends CallOptions {
   path: string;
   /** Field that the reply has: another server's may have none. */
   has: string;
-  /** A form is sent anew by each attempt. */
+  /** Each attempt sends the whole form again. */
   body?: string | FormData;
   contentType?: string;
   headers?: Record<string, string>;

@@ -108,7 +108,7 @@ class OtelSpan:
     @property
     def context(self) -> TraceContext:
         """The context that names this span as the parent."""
-        # Made anew each time: if the span kept it, both would form a reference cycle.
+        # The span does not keep it, since the context refers to the span: a reference cycle.
         return TraceContext(self._parent, self._state, trace_id_of(self._parent), self)
 
     def child(

@@ -84,7 +84,7 @@ class TestStandardAsync(
 
 
 class TestDeleteAll:
-    """Those of Haystack's tests that do not make an index anew, which the store cannot."""
+    """Haystack's tests without those that create an index again, which the store cannot do."""
 
     test_delete_all = staticmethod(DeleteAllTest.test_delete_all_documents)
     test_delete_all_of_an_empty_store = staticmethod(DeleteAllTest.test_delete_all_documents_empty_store)

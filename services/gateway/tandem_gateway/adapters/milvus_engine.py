@@ -215,7 +215,7 @@ class MilvusEngine:
                 self.close()
                 raise StorageUnavailable("Milvus cannot be reached", detail=told) from error
             if error.code == _NOT_FOUND:
-                self.close()  # the next connection makes the list of generations anew, if that is what is gone
+                self.close()  # the next connection makes the list of generations, if that is what is gone
                 raise VectorsGone(told) from error
             raise StorageUnavailable("Milvus did not do what the gateway asked for", detail=told) from error
 

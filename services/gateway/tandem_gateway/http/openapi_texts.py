@@ -47,7 +47,8 @@ def describe_fields(schemas: Mapping[str, Any]) -> None:
     for kind in texts.keys() & schemas.keys():
         properties = schemas[kind].get("properties", {})
         for field in texts[kind].keys() & properties.keys():
-            properties[field].setdefault("description", texts[kind][field])
+            # A copy: fields with the same rules have one schema, also in the next document of the process.
+            properties[field] = {"description": texts[kind][field], **properties[field]}
 
 
 def to_markdown(value: Any) -> None:

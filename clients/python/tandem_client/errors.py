@@ -105,7 +105,7 @@ class ApiError(TandemError):
 
 
 class InvalidRequest(ApiError):
-    """400, 405, 406, 413, 415, 422: the request has to change."""
+    """400, 405, 406, 408, 413, 415, 422, 431: the request has to change."""
 
 
 class Unauthorized(ApiError):
